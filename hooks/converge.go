@@ -1,0 +1,191 @@
+package hooks
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/overlayd/overlayd/lease"
+)
+
+// removeTries is how often SubnetRemove runs for a peer before it is given up: once, and five times again.
+const removeTries = 6
+
+// A converger makes what is in place the same as what is wanted, one hook at a time for each peer. All of it belongs to
+// the goroutine that is in converge; only the hooks themselves run elsewhere.
+type converger struct {
+	*runner
+	node     Node
+	peers    map[key]*peer
+	queue    queue
+	listed   bool          // the first complete list has come
+	running  int           // hooks
+	removing int           // those of them that are the first try of a SubnetRemove
+	ended    chan endedRun // has room for all running hooks
+	tries    int           // of a SubnetRemove
+}
+
+// An endedRun is a run of a peer's hook and what it was started with.
+type endedRun struct {
+	HookRun
+	peer     *peer
+	lease    *lease.Lease
+	changes  int
+	firstTry bool
+}
+
+func newConverger(r *runner, node Node) *converger {
+	return &converger{
+		runner: r, node: node, tries: removeTries,
+		peers: make(map[key]*peer), ended: make(chan endedRun, r.Concurrency),
+	}
+}
+
+// converge runs hooks until the context ends and, without sets, until none is due. The last hook has returned when it does.
+func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	for ctx.Err() == nil && (sets != nil || c.running+len(c.queue) > 0) {
+		c.dispatch(ctx, &workers)
+		select {
+		case <-ctx.Done():
+		case set := <-sets:
+			c.want(set)
+		case run := <-c.ended:
+			c.finish(ctx, run)
+		case <-c.nextTry():
+		}
+	}
+	for c.running > 0 {
+		c.finish(ctx, <-c.ended)
+	}
+}
+
+// teardown removes all that is in place, trying once for each peer.
+func (c *converger) teardown(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	c.tries = 1
+	for _, p := range c.peers {
+		p.givenUp = false
+		p.want(nil, Leave)
+		c.update(p)
+	}
+	c.converge(ctx, nil)
+	if n := len(c.peers); n > 0 {
+		c.Logger.Warn("peers left over", "count", n)
+	}
+}
+
+// want takes in the complete list of peers.
+func (c *converger) want(set []lease.Lease) {
+	joined := Join
+	if !c.listed {
+		joined = Start
+	}
+	c.listed = true
+	present := make(map[key]bool, len(set))
+	for _, l := range set {
+		k := keyOf(l)
+		present[k] = true
+		p := c.peers[k]
+		if p == nil {
+			p = &peer{key: k, queueIndex: -1}
+			c.peers[k] = p
+		}
+		switch {
+		case p.wanted == nil:
+			p.want(&l, joined)
+		case p.wanted.Equal(l):
+			continue
+		default:
+			p.want(&l, Change)
+		}
+		c.update(p)
+	}
+	for k, p := range c.peers {
+		if !present[k] && p.wanted != nil {
+			p.want(nil, Leave)
+			c.update(p)
+		}
+	}
+}
+
+// dispatch starts the hooks that are due, as many as may run at once.
+func (c *converger) dispatch(ctx context.Context, workers *sync.WaitGroup) {
+	for c.running < c.Concurrency && len(c.queue) > 0 {
+		p := c.queue[0]
+		due := p.due()
+		// An addition may need what a removal is about to free.
+		if p.next.After(time.Now()) || due == SubnetAdd && c.removing > 0 {
+			return
+		}
+		heap.Pop(&c.queue)
+		run := endedRun{peer: p, lease: p.wanted, changes: p.changes, firstTry: p.failures == 0}
+		hook := c.Backend.SubnetAdd
+		if due == SubnetRemove {
+			run.lease, hook = p.applied, c.Backend.SubnetRemove
+			if run.firstTry {
+				c.removing++
+			}
+		}
+		call := Call{p.reason(due), c.node}
+		c.running++
+		p.busy = true
+		p.next = time.Time{}
+		c.update(p)
+		workers.Go(func() {
+			run.HookRun = c.hook(due, run.lease.String(), call, func(call Call) error { return hook(ctx, call, *run.lease) })
+			c.ended <- run
+		})
+	}
+}
+
+// finish takes in the end of a hook, and says in the log how it went.
+func (c *converger) finish(ctx context.Context, run endedRun) {
+	c.running--
+	if run.Hook == SubnetRemove && run.firstTry {
+		c.removing--
+	}
+	p := run.peer
+	p.finished(run, c.tries, c.backoff)
+	c.update(p)
+
+	log := c.Logger.With("hook", run.Hook, "subnet", run.Scope, "reason", run.Reason, "took", run.Took)
+	switch {
+	case run.Err == nil:
+		log.Info("hook ran")
+	case ctx.Err() != nil:
+		log.Info("hook interrupted", "err", run.Err)
+	case p.givenUp:
+		log.Error("hook failed for good", "err", run.Err)
+	case p.next.IsZero():
+		log.Warn("hook failed", "err", run.Err)
+	default:
+		log.Warn("hook failed", "err", run.Err, "retry", time.Until(p.next))
+	}
+}
+
+// update puts the peer where it belongs after a change, which may be nowhere, and tells the observer.
+func (c *converger) update(p *peer) {
+	c.queue.place(p)
+	if p.wanted == nil && p.applied == nil && !p.busy {
+		delete(c.peers, p.key)
+		c.Observer.ObserveGone(p.lease())
+		return
+	}
+	c.Observer.ObservePeer(p.status())
+}
+
+// nextTry fires when the queue's first hook falls due. It never does while that waits for something else than time.
+func (c *converger) nextTry() <-chan time.Time {
+	if len(c.queue) == 0 || c.running == c.Concurrency {
+		return nil
+	}
+	wait := time.Until(c.queue[0].next)
+	if wait <= 0 {
+		return nil
+	}
+	return time.After(wait)
+}

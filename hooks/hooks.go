@@ -1,0 +1,86 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Reason says why a hook runs. It reaches shell hooks as REASON.
+type Reason string
+
+// The reasons: Start to Repair lead to startup hooks or SubnetAdd, the others to SubnetRemove or Shutdown.
+// Change and Config lead to both.
+const (
+	Start  Reason = "start"  // the daemon or its backend starts
+	Join   Reason = "join"   // a node appeared
+	Change Reason = "change" // a node's address or data changed
+	Retry  Reason = "retry"  // an earlier run failed
+	Repair Reason = "repair" // somebody took away what an earlier run made
+	Leave  Reason = "leave"  // a node's lease ended
+	Stop   Reason = "stop"   // the daemon stops
+	Config Reason = "config" // the daemon goes on with another network config, or with another lease
+)
+
+// A Hook is the name of one of the five hooks. It reaches shell hooks as EVENT.
+type Hook string
+
+// The hooks, in the order of a node's life.
+const (
+	PreStartup   Hook = "PreStartup"
+	PostStartup  Hook = "PostStartup"
+	SubnetAdd    Hook = "SubnetAdd"
+	SubnetRemove Hook = "SubnetRemove"
+	Shutdown     Hook = "Shutdown"
+)
+
+// A Node is this node, as hooks see it.
+type Node struct {
+	Networks  []netip.Prefix // the whole overlay, one prefix per family in use
+	Lease     lease.Lease    // own lease; until it is held only PublicIPs are known
+	Interface string         // external interface
+	MTU       int            // of the external interface
+}
+
+// A Call is the occasion on which a hook runs.
+type Call struct {
+	Reason Reason
+	Node   Node
+}
+
+// A Backend connects the subnets of a network. Its methods are the five hooks, and Run keeps the promises of the package's
+// documentation: no method is called twice at once unless Options.Concurrency allows it, and then never for one peer.
+type Backend interface {
+	// PreStartup runs before the lease is taken and returns what the other nodes are to be told, nil for nothing.
+	PreStartup(context.Context, Call) (json.RawMessage, error)
+	// PostStartup runs once the lease is held.
+	PostStartup(context.Context, Call) error
+	// SubnetAdd makes a peer reachable.
+	SubnetAdd(ctx context.Context, call Call, peer lease.Lease) error
+	// SubnetRemove takes back what SubnetAdd did for this very lease.
+	SubnetRemove(ctx context.Context, call Call, peer lease.Lease) error
+	// Shutdown takes back what PreStartup and PostStartup did.
+	Shutdown(context.Context, Call) error
+}
+
+// Nop is the Backend that does nothing: the node holds its lease and leaves connecting subnets to others.
+type Nop struct{}
+
+var _ Backend = Nop{}
+
+// PreStartup publishes nothing.
+func (Nop) PreStartup(context.Context, Call) (json.RawMessage, error) { return nil, nil }
+
+// PostStartup does nothing.
+func (Nop) PostStartup(context.Context, Call) error { return nil }
+
+// SubnetAdd does nothing.
+func (Nop) SubnetAdd(context.Context, Call, lease.Lease) error { return nil }
+
+// SubnetRemove does nothing.
+func (Nop) SubnetRemove(context.Context, Call, lease.Lease) error { return nil }
+
+// Shutdown does nothing.
+func (Nop) Shutdown(context.Context, Call) error { return nil }
