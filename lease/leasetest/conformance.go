@@ -1,0 +1,438 @@
+package leasetest
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Harness is an empty store under test, and what an operator or time can do to it.
+type Harness struct {
+	Store   lease.Store
+	Put     func(key, value string) // writes any value under any key, without an expiry
+	Remove  func(key string)
+	Expire  func(lease.Record) // makes the record's expiry come now
+	Compact func()             // makes the store forget its history; nil if it has none
+}
+
+const ttl = time.Hour
+
+// TestStore runs the tests of a lease.Store, each on a store that open returns.
+func TestStore(t *testing.T, open func(*testing.T) Harness) {
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Harness)
+	}{
+		{"a created lease is loaded as written", testCreate},
+		{"the first free candidate wins", testCandidates},
+		{"each family's subnet is held on its own", testFamilies},
+		{"garbage under a subnet's key takes the subnet", testGarbageTakes},
+		{"a create with both families needs the newest snapshot", testStale},
+		{"of many creators of one subnet one wins", testRace},
+		{"an update replaces only what the writer knows", testUpdate},
+		{"a reservation stays one", testReservation},
+		{"a renewal is seen by no watcher", testRenew},
+		{"an expired lease is lost to its writer", testExpiry},
+		{"a delete removes only what the writer knows", testDelete},
+		{"garbage is set aside one by one", testGarbage},
+		{"a watch tells whole sets", testWatch},
+		{"a watch survives forgotten history", testCompaction},
+		{"a watch ends with its context or with the error of set", testWatchEnds},
+	} {
+		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) { test.run(t, open(t)) })
+	}
+}
+
+// sample is a lease of the given subnets, "" for none.
+func sample(v4, v6 string) lease.Lease {
+	l := lease.Lease{BackendType: "vxlan", NodeID: "node-" + v4 + v6}
+	if v4 != "" {
+		l.V4 = lease.Path{Subnet: netip.MustParsePrefix(v4), PublicIP: netip.MustParseAddr("192.0.2.1"), Data: []byte(`{"VNI":1}`)}
+	}
+	if v6 != "" {
+		l.V6 = lease.Path{Subnet: netip.MustParsePrefix(v6), PublicIP: netip.MustParseAddr("2001:db8::1"), Data: []byte(`{"VNI":1}`)}
+	}
+	return l
+}
+
+func testCreate(t *testing.T, h Harness) {
+	for _, l := range []lease.Lease{
+		sample("10.5.1.0/24", ""), sample("10.5.2.0/24", "fc00:2::/64"), sample("", "fc00:3::/64"),
+	} {
+		r, err := h.Store.Create(t.Context(), load(t, h), ttl, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Reserved() {
+			t.Errorf("created %s as a reservation", l)
+		}
+		diff(t, "created", r.Lease, l)
+	}
+	s := load(t, h)
+	diff(t, "loaded", leases(s), []lease.Lease{sample("", "fc00:3::/64"), sample("10.5.1.0/24", ""), sample("10.5.2.0/24", "fc00:2::/64")})
+}
+
+func testCandidates(t *testing.T, h Harness) {
+	create(t, h, sample("10.5.1.0/24", ""))
+	create(t, h, sample("10.5.2.0/24", ""))
+	seen := load(t, h)
+	many := []lease.Lease{sample("10.5.1.0/24", ""), sample("10.5.2.0/24", "")}
+	for i := range 20 { // more than a store may try in one go
+		many = append(many, sample(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 5, byte(10 + i), 0}), 24).String(), ""))
+	}
+	if _, err := h.Store.Create(t.Context(), seen, ttl, many[:2]...); !errors.Is(err, lease.ErrTaken) {
+		t.Errorf("create of taken subnets: got %v, want ErrTaken", err)
+	}
+	for _, l := range many[2:] { // taken meanwhile, unseen
+		create(t, h, l)
+	}
+	last := sample("10.5.90.0/24", "")
+	r, err := h.Store.Create(t.Context(), seen, ttl, append(many, last, sample("10.5.91.0/24", ""))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "created", r.Lease, last)
+}
+
+func testFamilies(t *testing.T, h Harness) {
+	create(t, h, sample("10.5.1.0/24", "fc00:1::/64"))
+	for _, l := range []lease.Lease{
+		sample("10.5.1.0/24", ""), sample("10.5.1.0/24", "fc00:2::/64"), sample("10.5.2.0/24", "fc00:1::/64"), sample("", "fc00:1::/64"),
+	} {
+		if _, err := h.Store.Create(t.Context(), load(t, h), ttl, l); !errors.Is(err, lease.ErrTaken) {
+			t.Errorf("create %s: got %v, want ErrTaken", l, err)
+		}
+	}
+	create(t, h, sample("10.5.10.0/24", ""))
+	create(t, h, sample("10.5.100.0/24", "fc00:2::/64"))
+}
+
+func testGarbageTakes(t *testing.T, h Harness) {
+	h.Put("10.5.1.0-24", "garbage")
+	if _, err := h.Store.Create(t.Context(), load(t, h), ttl, sample("10.5.1.0/24", "")); !errors.Is(err, lease.ErrTaken) {
+		t.Errorf("got %v, want ErrTaken", err)
+	}
+	if got := load(t, h).Unreadable; len(got) != 1 {
+		t.Errorf("set aside: got %v, want one", got)
+	}
+}
+
+func testStale(t *testing.T, h Harness) {
+	seen := load(t, h)
+	create(t, h, sample("10.5.1.0/24", "fc00:1::/64"))
+	stale := sample("10.5.2.0/24", "fc00:1::/64")
+	if _, err := h.Store.Create(t.Context(), seen, ttl, stale); !errors.Is(err, lease.ErrTaken) {
+		t.Errorf("create with a stale snapshot: got %v, want ErrTaken", err)
+	}
+	create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
+}
+
+func testRace(t *testing.T, h Harness) {
+	for _, family := range []struct{ v4, v6 string }{{"10.5.1.0/24", ""}, {"", "fc00:1::/64"}} {
+		seen := load(t, h)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won, lost := 0, 0
+		for range 16 {
+			wg.Go(func() {
+				_, err := h.Store.Create(t.Context(), seen, ttl, sample(family.v4, family.v6))
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					won++
+				case errors.Is(err, lease.ErrTaken):
+					lost++
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if won != 1 || lost != 15 {
+			t.Errorf("%v: %d won and %d lost, want 1 and 15", family, won, lost)
+		}
+	}
+}
+
+func testUpdate(t *testing.T, h Harness) {
+	first := create(t, h, sample("10.5.1.0/24", "fc00:1::/64"))
+	changed := first.Lease
+	changed.V4.PublicIP = netip.MustParseAddr("192.0.2.9")
+	second, err := h.Store.Update(t.Context(), first, ttl, changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "loaded", load(t, h).Records, []lease.Record{second})
+	diff(t, "written", second.Lease, changed)
+	if _, err := h.Store.Update(t.Context(), first, ttl, first.Lease); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("update of what was updated since: got %v, want ErrLost", err)
+	}
+	if _, err := h.Store.Update(t.Context(), second, ttl, sample("10.5.9.0/24", "")); err == nil {
+		t.Error("update to another subnet: no error")
+	}
+	third, err := h.Store.Update(t.Context(), second, 2*ttl, changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Store.Renew(t.Context(), third); err != nil {
+		t.Error(err)
+	}
+	h.Remove(first.Key())
+	if _, err := h.Store.Update(t.Context(), third, ttl, changed); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("update of what was removed: got %v, want ErrLost", err)
+	}
+}
+
+func testReservation(t *testing.T, h Harness) {
+	h.Put("10.5.1.0-24", `{"PublicIP":"192.0.2.1","PublicIPv6":null}`)
+	reserved := load(t, h).Records[0]
+	if !reserved.Reserved() {
+		t.Fatalf("got %+v, want a reservation", reserved)
+	}
+	taken, err := h.Store.Update(t.Context(), reserved, ttl, sample("10.5.1.0/24", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !taken.Reserved() {
+		t.Error("the update made it expire")
+	}
+	diff(t, "loaded", load(t, h).Records, []lease.Record{taken})
+	if err := h.Store.Renew(t.Context(), taken); err != nil {
+		t.Error(err)
+	}
+	h.Remove("10.5.1.0-24")
+	if err := h.Store.Renew(t.Context(), taken); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("renewal of what was removed: got %v, want ErrLost", err)
+	}
+}
+
+func testRenew(t *testing.T, h Harness) {
+	r := create(t, h, sample("10.5.1.0/24", ""))
+	before := load(t, h)
+	if err := h.Store.Renew(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "after a renewal", load(t, h), before)
+	h.Put(r.Key(), `{"PublicIP":"192.0.2.1"}`)
+	if err := h.Store.Renew(t.Context(), r); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("renewal of what was overwritten: got %v, want ErrLost", err)
+	}
+}
+
+func testExpiry(t *testing.T, h Harness) {
+	r := create(t, h, sample("10.5.1.0/24", ""))
+	other := create(t, h, sample("10.5.2.0/24", ""))
+	h.Expire(r)
+	diff(t, "loaded", load(t, h).Records, []lease.Record{other})
+	if err := h.Store.Renew(t.Context(), r); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("renewal: got %v, want ErrLost", err)
+	}
+	if _, err := h.Store.Update(t.Context(), r, ttl, r.Lease); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("update: got %v, want ErrLost", err)
+	}
+	create(t, h, r.Lease)
+}
+
+func testDelete(t *testing.T, h Harness) {
+	r := create(t, h, sample("10.5.1.0/24", ""))
+	changed := r.Lease
+	changed.BackendType = "wireguard"
+	newer, err := h.Store.Update(t.Context(), r, ttl, changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Store.Delete(t.Context(), r); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("delete of what was updated since: got %v, want ErrLost", err)
+	}
+	if err := h.Store.Delete(t.Context(), newer); err != nil {
+		t.Error(err)
+	}
+	if err := h.Store.Delete(t.Context(), newer); !errors.Is(err, lease.ErrLost) {
+		t.Errorf("second delete: got %v, want ErrLost", err)
+	}
+	if s := load(t, h); len(s.Records) != 0 {
+		t.Errorf("loaded: got %v, want none", s.Records)
+	}
+}
+
+func testGarbage(t *testing.T, h Harness) {
+	good := create(t, h, sample("10.5.1.0/24", ""))
+	garbage := map[string]string{
+		"$(reboot)":      "{}",
+		"10.5.2.0-24":    "not json",
+		"10.5.3.0-24":    "null",
+		"10.5.4.0-24":    `{"PublicIP":"$(reboot)"}`,
+		"10.5.5.0-24":    strings.Repeat(" ", 1<<20) + "{}",
+		"10.5.6.0-32":    "{}",
+		"10.5.7.0-24/x":  "{}",
+		"\x00\xff\n":     "{}",
+		"10.5.8.0-24&::": "{}",
+	}
+	for key, value := range garbage {
+		h.Put(key, value)
+	}
+	s := load(t, h)
+	diff(t, "loaded", s.Records, []lease.Record{good})
+	found := map[string]string{}
+	for _, u := range s.Unreadable {
+		if u.Err == nil {
+			t.Errorf("%q is set aside without a reason", u.Key)
+		}
+		found[u.Key] = garbage[u.Key]
+	}
+	diff(t, "set aside", found, garbage)
+}
+
+func testWatch(t *testing.T, h Harness) {
+	sets := watch(t, h, nil)
+	diff(t, "at once", leases(<-sets), []lease.Lease(nil))
+	a := create(t, h, sample("10.5.1.0/24", ""))
+	b := create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
+	await(t, sets, "both created", a, b)
+	h.Put("nonsense", "nonsense")
+	changed := a.Lease
+	changed.V4.Data = []byte(`{"VNI":2}`)
+	a2, err := h.Store.Update(t.Context(), a, ttl, changed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := await(t, sets, "one changed", a2, b); len(s.Unreadable) != 1 {
+		t.Errorf("set aside: got %v, want one", s.Unreadable)
+	}
+	h.Remove("nonsense")
+	h.Expire(b)
+	if s := await(t, sets, "one expired", a2); len(s.Unreadable) != 0 {
+		t.Errorf("set aside: got %v, want none", s.Unreadable)
+	}
+	if err := h.Store.Delete(t.Context(), a2); err != nil {
+		t.Fatal(err)
+	}
+	await(t, sets, "all gone")
+}
+
+func testCompaction(t *testing.T, h Harness) {
+	if h.Compact == nil {
+		t.Skip("this store keeps no history")
+	}
+	gone, stays := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
+	var once sync.Once
+	var late lease.Record
+	sets := watch(t, h, func() { // between the list and the watch
+		once.Do(func() {
+			h.Remove(gone.Key())
+			late = create(t, h, sample("10.5.3.0/24", ""))
+			h.Compact()
+		})
+	})
+	await(t, sets, "what was listed", gone, stays)
+	await(t, sets, "what happened in between", stays, late)
+	h.Compact()
+	next := create(t, h, sample("10.5.4.0/24", ""))
+	await(t, sets, "what happened later", stays, late, next)
+}
+
+func testWatchEnds(t *testing.T, h Harness) {
+	refused := errors.New("refused")
+	if err := h.Store.Watch(t.Context(), func(lease.Snapshot) error { return refused }, nil); !errors.Is(err, refused) {
+		t.Errorf("got %v, want the error of set", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err := h.Store.Watch(ctx, func(lease.Snapshot) error { cancel(); return nil }, nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
+// watch returns what a watch sets until the test ends. Whatever happens, it must not set fewer leases than it did before
+// without one having gone, so callers await sets in order.
+func watch(t *testing.T, h Harness, afterSet func()) <-chan lease.Snapshot {
+	t.Helper()
+	sets := make(chan lease.Snapshot, 100)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() {
+		defer close(done)
+		done <- h.Store.Watch(ctx, func(s lease.Snapshot) error {
+			sets <- s
+			if afterSet != nil {
+				afterSet()
+			}
+			return nil
+		}, nil)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("watch ended with %v, want context.Canceled", err)
+		}
+	})
+	return sets
+}
+
+// await takes sets until one has exactly the records, and refuses a set that is empty while records are awaited.
+func await(t *testing.T, sets <-chan lease.Snapshot, what string, want ...lease.Record) lease.Snapshot {
+	t.Helper()
+	timeout := time.After(20 * time.Second)
+	var last lease.Snapshot
+	for {
+		select {
+		case last = <-sets:
+		case <-timeout:
+			t.Fatalf("no set with %s; last differs by (-got +want)\n%s", what, cmp.Diff(last.Records, want, options...))
+		}
+		if len(want) > 1 && len(last.Records) == 0 {
+			t.Fatalf("awaiting %s: got an empty set", what)
+		}
+		if cmp.Equal(last.Records, want, options...) {
+			return last
+		}
+	}
+}
+
+func create(t *testing.T, h Harness, l lease.Lease) lease.Record {
+	t.Helper()
+	r, err := h.Store.Create(t.Context(), load(t, h), ttl, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func load(t *testing.T, h Harness) lease.Snapshot {
+	t.Helper()
+	s, err := h.Store.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func leases(s lease.Snapshot) (all []lease.Lease) {
+	for _, r := range s.Records {
+		all = append(all, r.Lease)
+	}
+	return all
+}
+
+var options = []cmp.Option{
+	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmpopts.EquateEmpty(),
+}
+
+func diff(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if d := cmp.Diff(got, want, options...); d != "" {
+		t.Errorf("%s (-got +want)\n%s", what, d)
+	}
+}

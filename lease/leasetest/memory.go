@@ -1,0 +1,272 @@
+// Package leasetest has a lease.Store in memory, and the tests that every lease.Store must pass.
+package leasetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/overlayd/overlayd/lease"
+)
+
+// Memory is a lease.Store in memory. Time passes for it as for the program, so in a synctest bubble it is virtual. Beside
+// the Store's methods it has those of an operator: Put, Remove, Expire and Break.
+type Memory struct {
+	mu       sync.Mutex
+	revision int64
+	lastID   int64
+	entries  map[string]entry
+	changed  chan struct{} // closed and replaced at each change
+	broken   error
+}
+
+var _ lease.Store = (*Memory)(nil)
+
+// An entry is a key's value as text, so that garbage can be kept and every lease passes through its encoding.
+type entry struct {
+	value    string
+	revision int64
+	id       int64
+	ttl      time.Duration
+	deadline time.Time // zero for a reservation
+}
+
+// NewMemory returns an empty store.
+func NewMemory() *Memory {
+	return &Memory{revision: 1, entries: map[string]entry{}, changed: make(chan struct{})}
+}
+
+// Put writes any value under any key, without an expiry.
+func (m *Memory) Put(key, value string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.write(key, entry{value: value})
+}
+
+// Remove deletes a key.
+func (m *Memory) Remove(key string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.remove(key)
+}
+
+// Expire deletes the keys that the record's expiry keeps, as if its time had come.
+func (m *Memory) Expire(r lease.Record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, e := range m.entries {
+		if e.id == r.ID && r.ID != 0 {
+			m.remove(key)
+		}
+	}
+}
+
+// Break makes every method fail with err, until Break(nil). Watchers tell their trouble and see nothing meanwhile.
+func (m *Memory) Break(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.broken = err
+	m.wake()
+}
+
+// Load implements lease.Store.
+func (m *Memory) Load(ctx context.Context) (lease.Snapshot, error) {
+	defer m.mu.Unlock()
+	if err := m.begin(ctx); err != nil {
+		return lease.Snapshot{}, fmt.Errorf("load leases: %w", err)
+	}
+	return m.snapshot(), nil
+}
+
+// Create implements lease.Store.
+func (m *Memory) Create(ctx context.Context, seen lease.Snapshot, ttl time.Duration, candidates ...lease.Lease) (lease.Record, error) {
+	defer m.mu.Unlock()
+	if err := m.begin(ctx); err != nil {
+		return lease.Record{}, fmt.Errorf("create lease: %w", err)
+	}
+	now := m.snapshot()
+	for _, l := range now.Free(seen.Free(candidates)) {
+		if l.V6.Subnet.IsValid() && m.newest() > seen.Revision {
+			continue
+		}
+		m.lastID++
+		return m.writeLease(l, m.lastID, ttl)
+	}
+	return lease.Record{}, fmt.Errorf("create lease: %w", lease.ErrTaken)
+}
+
+// Update implements lease.Store.
+func (m *Memory) Update(ctx context.Context, old lease.Record, ttl time.Duration, new lease.Lease) (lease.Record, error) {
+	defer m.mu.Unlock()
+	if err := m.same(ctx, old); err != nil {
+		return lease.Record{}, fmt.Errorf("update lease %s: %w", old.Lease, err)
+	}
+	if new.Key() != old.Key() {
+		return lease.Record{}, fmt.Errorf("update lease %s: other subnets: %s", old.Lease, new)
+	}
+	return m.writeLease(new, old.ID, ttl)
+}
+
+// Renew implements lease.Store.
+func (m *Memory) Renew(ctx context.Context, r lease.Record) error {
+	defer m.mu.Unlock()
+	err := m.begin(ctx)
+	e, ok := m.entries[r.Key()]
+	if err == nil && (!ok || e.id != r.ID) {
+		err = lease.ErrLost
+	}
+	if err != nil {
+		return fmt.Errorf("renew lease %s: %w", r.Lease, err)
+	}
+	if e.id != 0 {
+		e.deadline = time.Now().Add(e.ttl)
+		m.entries[r.Key()] = e
+	}
+	return nil
+}
+
+// Delete implements lease.Store.
+func (m *Memory) Delete(ctx context.Context, r lease.Record) error {
+	defer m.mu.Unlock()
+	if err := m.same(ctx, r); err != nil {
+		return fmt.Errorf("delete lease %s: %w", r.Lease, err)
+	}
+	m.remove(r.Key())
+	return nil
+}
+
+// Watch implements lease.Store.
+func (m *Memory) Watch(ctx context.Context, set func(lease.Snapshot) error, trouble func(error)) error {
+	told := int64(0)
+	for {
+		m.mu.Lock()
+		m.expire()
+		s, broken, changed, next := m.snapshot(), m.broken, m.changed, m.nextExpiry()
+		m.mu.Unlock()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case broken != nil:
+			told = 0 // say all again once that is over
+			if trouble != nil {
+				trouble(fmt.Errorf("watch leases: %w", broken))
+			}
+		case s.Revision != told:
+			told = s.Revision
+			if err := set(s); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+		case <-next:
+		}
+	}
+}
+
+// begin locks, and returns why nothing can be done, if so.
+func (m *Memory) begin(ctx context.Context) error {
+	m.mu.Lock()
+	m.expire()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return m.broken
+}
+
+// same is begin for a write to a record that must be as given.
+func (m *Memory) same(ctx context.Context, r lease.Record) error {
+	if err := m.begin(ctx); err != nil {
+		return err
+	}
+	if e, ok := m.entries[r.Key()]; !ok || e.revision != r.Revision {
+		return lease.ErrLost
+	}
+	return nil
+}
+
+func (m *Memory) writeLease(l lease.Lease, id int64, ttl time.Duration) (lease.Record, error) {
+	value, err := lease.EncodeValue(l)
+	if err != nil {
+		return lease.Record{}, err
+	}
+	e := entry{value: string(value), id: id, ttl: ttl}
+	if id != 0 {
+		e.deadline = time.Now().Add(ttl)
+	}
+	if old, ok := m.entries[l.Key()]; ok && old.value == e.value && old.id == id {
+		e.revision = old.revision // nothing for watchers to see
+		m.entries[l.Key()] = e
+	} else {
+		m.write(l.Key(), e)
+	}
+	return lease.Record{Lease: l, Revision: m.entries[l.Key()].revision, ID: id}, nil
+}
+
+func (m *Memory) write(key string, e entry) {
+	m.revision++
+	e.revision = m.revision
+	m.entries[key] = e
+	m.wake()
+}
+
+func (m *Memory) remove(key string) {
+	if _, ok := m.entries[key]; ok {
+		m.revision++
+		delete(m.entries, key)
+		m.wake()
+	}
+}
+
+func (m *Memory) wake() {
+	close(m.changed)
+	m.changed = make(chan struct{})
+}
+
+func (m *Memory) expire() {
+	for key, e := range m.entries {
+		if !e.deadline.IsZero() && !time.Now().Before(e.deadline) {
+			m.remove(key)
+		}
+	}
+}
+
+// nextExpiry fires when the first entry expires.
+func (m *Memory) nextExpiry() <-chan time.Time {
+	var first time.Time
+	for _, e := range m.entries {
+		if !e.deadline.IsZero() && (first.IsZero() || e.deadline.Before(first)) {
+			first = e.deadline
+		}
+	}
+	if first.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(first))
+}
+
+func (m *Memory) newest() int64 {
+	var newest int64
+	for _, e := range m.entries {
+		newest = max(newest, e.revision)
+	}
+	return newest
+}
+
+func (m *Memory) snapshot() lease.Snapshot {
+	s := lease.Snapshot{Revision: m.revision}
+	for _, key := range slices.Sorted(maps.Keys(m.entries)) {
+		e := m.entries[key]
+		l, err := lease.DecodeValue(key, []byte(e.value))
+		if err != nil {
+			s.Unreadable = append(s.Unreadable, lease.Unreadable{Key: key, Err: err})
+			continue
+		}
+		s.Records = append(s.Records, lease.Record{Lease: l, Revision: e.revision, ID: e.id})
+	}
+	return s
+}

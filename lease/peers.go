@@ -1,0 +1,111 @@
+package lease
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Peers calls set with the leases of all other nodes, sorted by key: once what the store holds is known, and then each
+// time that the set has changed by value. It returns set's error or the context's. Call it once a lease is acquired.
+//
+// What is no lease harms no other: it is set aside, logged and told to ManagerOptions.Unreadable. So are leases outside
+// of the network, and leases that overlap this node's own, which would draw its traffic or its neighbours' away. Leases that
+// overlap each other are both kept, since no node can know better than the store which of them is right. Halves of
+// families that the network does not use are left out.
+func (m *Manager) Peers(ctx context.Context, set func([]Lease) error) error {
+	trouble := reporter{log: m.o.Logger, what: "watch leases"}
+	var last []Lease
+	var lastAside []Unreadable
+	first := true
+	return m.store.Watch(ctx, func(s Snapshot) error {
+		trouble.fine()
+		m.compareOwn(s)
+		peers, aside := m.divide(s)
+		if !slices.EqualFunc(aside, lastAside, sameUnreadable) {
+			m.reportAside(aside, lastAside)
+			lastAside = aside
+		}
+		if !first && slices.EqualFunc(peers, last, Lease.Equal) {
+			return nil
+		}
+		first, last = false, peers
+		return set(peers)
+	}, trouble.trouble)
+}
+
+// compareOwn tells Hold when the own record is not as it was last written. Snapshots from before that do not count.
+func (m *Manager) compareOwn(s Snapshot) {
+	own := m.ownRecord()
+	if s.Revision < own.Revision {
+		return
+	}
+	if slices.ContainsFunc(s.Records, func(r Record) bool { return r.Key() == own.Key() && r.Revision == own.Revision }) {
+		return
+	}
+	select {
+	case m.stirred <- struct{}{}:
+	default: // Hold has been told
+	}
+}
+
+// divide tells the records of others apart: peers, and what is set aside.
+func (m *Manager) divide(s Snapshot) (peers []Lease, aside []Unreadable) {
+	own := m.ownRecord().Lease
+	aside = slices.Clone(s.Unreadable)
+	for _, r := range s.Records {
+		if r.Key() == own.Key() || m.owns(r.Lease) {
+			continue
+		}
+		peer := m.fit(r.Lease)
+		if err := m.misplaced(peer, own); err != nil {
+			aside = append(aside, Unreadable{r.Key(), err})
+		} else if peer.Key() != noV4 {
+			peers = append(peers, peer)
+		}
+	}
+	return peers, aside
+}
+
+func (m *Manager) misplaced(peer, own Lease) error {
+	for p := range peer.Paths() {
+		network := m.network.V6.Network
+		if p.Subnet.Addr().Is4() {
+			network = m.network.V4.Network
+		}
+		if p.Subnet.Bits() < network.Bits() || !network.Contains(p.Subnet.Addr()) {
+			return fmt.Errorf("%s is not in %s", p.Subnet, network)
+		}
+		for o := range own.Paths() {
+			if p.Subnet.Overlaps(o.Subnet) {
+				return fmt.Errorf("%s overlaps this node's %s", p.Subnet, o.Subnet)
+			}
+		}
+	}
+	return nil
+}
+
+// reportAside logs what was not set aside before.
+func (m *Manager) reportAside(aside, before []Unreadable) {
+	for _, u := range aside {
+		if !slices.ContainsFunc(before, func(o Unreadable) bool { return sameUnreadable(u, o) }) {
+			m.o.Logger.Warn("lease set aside", "key", fmt.Sprintf("%.100q", u.Key), "err", u.Err)
+		}
+	}
+	if m.o.Unreadable != nil {
+		m.o.Unreadable(aside)
+	}
+}
+
+func sameUnreadable(a, b Unreadable) bool { return a.Key == b.Key && a.Err.Error() == b.Err.Error() }
+
+// publicIP is the first public address that the lease names, for people.
+func (l Lease) publicIP() netip.Addr {
+	for p := range l.Paths() {
+		if p.PublicIP.IsValid() {
+			return p.PublicIP
+		}
+	}
+	return netip.Addr{}
+}

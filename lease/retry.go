@@ -1,0 +1,62 @@
+package lease
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// A pause is how long to wait before the next try: from first, doubled each time up to limit, and jittered so that nodes
+// that failed together do not try together.
+type pause struct{ first, limit, next time.Duration }
+
+func (p *pause) delay() time.Duration {
+	p.next = min(max(2*p.next, p.first), p.limit)
+	return jitter(p.next)
+}
+
+func (p *pause) reset() { p.next = 0 }
+
+// jitter is between three quarters of d and d.
+func jitter(d time.Duration) time.Duration { return d - rand.N(d/4+1) }
+
+// sleep returns the context's error if it ends meanwhile.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// A reporter logs trouble when it begins, when it changes and when it is over, not each time that it is met.
+type reporter struct {
+	log  *slog.Logger
+	what string
+
+	mu   sync.Mutex
+	last string
+}
+
+func (r *reporter) trouble(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if text := err.Error(); text != r.last {
+		r.last = text
+		r.log.Warn(r.what+": trying on", "err", err)
+	}
+}
+
+func (r *reporter) fine() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last != "" {
+		r.last = ""
+		r.log.Info(r.what + ": works again")
+	}
+}

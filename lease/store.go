@@ -1,0 +1,101 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Errors by which callers decide what to do next.
+var (
+	// ErrTaken answers an attempt to create a lease whose subnets somebody else holds.
+	ErrTaken = errors.New("subnet is taken")
+	// ErrLost answers a write to a lease that is no longer as the writer knew it: gone, expired or overwritten.
+	ErrLost = errors.New("lease is lost")
+	// ErrExhausted says that the network has no free subnet.
+	ErrExhausted = errors.New("no free subnet")
+)
+
+// A Record is a lease as a Store keeps it.
+type Record struct {
+	Lease
+	Revision int64 // of the last write to this record
+	ID       int64 // names what keeps the record from expiring; 0 for a reservation
+}
+
+// Reserved reports whether the record never expires: somebody set the subnet aside for the node at its public IP.
+func (r Record) Reserved() bool { return r.ID == 0 }
+
+// An Unreadable is something below the leases' prefix that is not a lease. It is set aside: it harms no other lease.
+type Unreadable struct {
+	Key string // as found below the prefix, whatever its bytes: quote it
+	Err error  // why it could not be read
+}
+
+// A Snapshot is all that a Store holds at one revision.
+type Snapshot struct {
+	Revision   int64
+	Records    []Record // sorted by key
+	Unreadable []Unreadable
+}
+
+// Taken returns the subnets of one family that somebody holds, also those of records whose key alone could be read.
+func (s Snapshot) Taken(v6 bool) []netip.Prefix {
+	var taken []netip.Prefix
+	add := func(v4Subnet, v6Subnet netip.Prefix) {
+		if v6 {
+			v4Subnet = v6Subnet
+		}
+		if v4Subnet.IsValid() {
+			taken = append(taken, v4Subnet)
+		}
+	}
+	for _, r := range s.Records {
+		add(r.V4.Subnet, r.V6.Subnet)
+	}
+	for _, u := range s.Unreadable {
+		if v4Subnet, v6Subnet, err := ParseKey(u.Key); err == nil {
+			add(v4Subnet, v6Subnet)
+		}
+	}
+	return taken
+}
+
+// Free returns those leases whose subnets overlap none that somebody holds.
+func (s Snapshot) Free(leases []Lease) []Lease {
+	v4, v6 := s.Taken(false), s.Taken(true)
+	return slices.DeleteFunc(slices.Clone(leases), func(l Lease) bool {
+		return l.V4.Subnet.IsValid() && overlaps(l.V4.Subnet, v4) || l.V6.Subnet.IsValid() && overlaps(l.V6.Subnet, v6)
+	})
+}
+
+// A Store keeps the leases of all nodes. Its methods may be called concurrently.
+//
+// All writes compare before they swap: none overwrites what the caller has not seen.
+type Store interface {
+	// Load returns all leases.
+	Load(context.Context) (Snapshot, error)
+
+	// Create writes the first of the candidates whose subnets nobody holds, IPv4 and IPv6 each looked at on its own, to
+	// expire after ttl unless renewed. It answers ErrTaken when seen is out of date or none is free: load again.
+	Create(ctx context.Context, seen Snapshot, ttl time.Duration, candidates ...Lease) (Record, error)
+
+	// Update overwrites a record with a lease of the same subnets, to expire after ttl unless renewed; a reservation stays
+	// one. It answers ErrLost when the record is no longer as given.
+	Update(ctx context.Context, old Record, ttl time.Duration, new Lease) (Record, error)
+
+	// Renew keeps a record from expiring for the time it was written with, without writing it: no watcher sees anything. A
+	// reservation needs none and stays as it is. It answers ErrLost when the record has expired, is gone, or hangs on another expiry by now.
+	Renew(context.Context, Record) error
+
+	// Delete removes a record. It answers ErrLost when the record is no longer as given.
+	Delete(context.Context, Record) error
+
+	// Watch calls set with everything the store holds, at once and after each change, until the context ends or set
+	// returns an error, which it returns. Broken connections and compacted revisions are its own business: it lists again,
+	// and set never sees less than the store holds. What happened between two calls of set is not told. Trouble that it
+	// is getting over goes to trouble, which may be nil.
+	Watch(ctx context.Context, set func(Snapshot) error, trouble func(error)) error
+}
