@@ -1,0 +1,60 @@
+package node_test
+
+import (
+	"net/netip"
+	"runtime"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
+
+	"github.com/overlayd/overlayd/internal/netns"
+	"github.com/overlayd/overlayd/internal/node"
+)
+
+func TestReadSeesTheNamespaceOfItsThread(t *testing.T) {
+	ns, err := netns.New()
+	must(t, err)
+	defer ns.Close()
+	must(t, netns.Connect(ns, "eth0", ns, "far", 1400))
+	must(t, ns.Addr("eth0", prefixes("192.0.2.7/24", "fd00::7/64")...))
+	must(t, ns.Route(netip.MustParsePrefix("0.0.0.0/0"), addr("192.0.2.1")))
+	must(t, ns.Route(netip.MustParsePrefix("::/0"), addr("fd00::1")))
+
+	var facts node.Facts
+	must(t, ns.Do(func() (err error) { facts, err = node.Read(); return err }))
+
+	if diff := cmp.Diff([]node.Route{{Interface: "eth0"}, {Interface: "eth0", V6: true, Metric: 1024}}, facts.Defaults); diff != "" {
+		t.Errorf("default routes (-want +got):\n%s", diff)
+	}
+	at := slices.IndexFunc(facts.Interfaces, func(i node.Interface) bool { return i.Name == "eth0" })
+	want := node.Interface{Name: "eth0", MTU: 1400, Addresses: []node.Address{plain("192.0.2.7/24"), plain("fd00::7/64")}}
+	got := facts.Interfaces[at]
+	got.Addresses = slices.DeleteFunc(got.Addresses, func(a node.Address) bool { return a.Addr().IsLinkLocalUnicast() })
+	if diff := cmp.Diff(want, got, comparable, cmpopts.IgnoreFields(node.Interface{}, "Index")); diff != "" {
+		t.Errorf("interface (-want +got):\n%s", diff)
+	}
+	external, err := facts.External(node.Request{V4: true, V6: true})
+	must(t, err)
+	if external.V4 != addr("192.0.2.7") || external.V6 != addr("fd00::7") {
+		t.Errorf("external addresses are %s and %s", external.V4, external.V6)
+	}
+}
+
+func TestCheckNetAdminMissesTheCapability(t *testing.T) {
+	must(t, node.CheckNetAdmin())
+	refusal := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: a thread without capabilities is of no use to other tests
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			refusal <- err
+			return
+		}
+		refusal <- node.CheckNetAdmin()
+	}()
+	refused(t, <-refusal, "CAP_NET_ADMIN")
+}
