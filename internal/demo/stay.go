@@ -1,0 +1,43 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/overlayd/overlayd/internal/netns"
+)
+
+// stay says how to look around, and waits until the context ends.
+func (c *cluster) stay(ctx context.Context) error {
+	c.say.line("\nThe network stays until Ctrl-C. To look around, put one of these before a")
+	c.say.line("command such as ip route, bridge fdb or ping, as the same user:")
+	var enter string
+	for _, n := range c.nodes[1:] {
+		pid, err := netns.MachinePID(n.cmd.Process.Pid)
+		if err != nil {
+			return err
+		}
+		enter = fmt.Sprintf(nsenter(), pid)
+		c.say.line("  %-28s # %s, %s", enter, n, n.subnets())
+	}
+	demo, err := netns.MachinePID(os.Getpid())
+	if err != nil {
+		return err
+	}
+	c.say.line("What the last daemon says of itself, and where the logs are:")
+	c.say.line("  %s %s status\n  /proc/%d/root%s\n", enter, c.Binary, demo, files)
+	<-ctx.Done()
+	return nil
+}
+
+// nsenter is the command that enters a node by its process ID. Without root it must enter the user namespace first.
+func nsenter() string {
+	ids, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil || slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
+		return "nsenter -t %d -n -m"
+	}
+	return "nsenter -t %d -U --preserve-credentials -n -m"
+}
