@@ -14,7 +14,12 @@ type key struct{ v4, v6 netip.Prefix }
 
 func keyOf(l lease.Lease) key { return key{l.V4.Subnet, l.V6.Subnet} }
 
-func (k key) compare(o key) int { return cmp.Or(k.v4.Compare(o.v4), k.v6.Compare(o.v6)) }
+func (k key) compare(o key) int {
+	if c := k.v4.Compare(o.v4); c != 0 {
+		return c
+	}
+	return k.v6.Compare(o.v6)
+}
 
 // A peer is what the converger knows about the subnets of one node: what is wanted, what is in place, and what was
 // tried to make the two the same.

@@ -220,9 +220,9 @@ func (s *script) status() {
 // do is what a hook does: it takes as long and fails as often as the script says.
 func (s *script) do(ctx context.Context, hook, subject, reason string) error {
 	subnet, _, _ := strings.Cut(subject, "=")
-	if prefix, err := netip.ParsePrefix(subnet); err == nil && s.options.Concurrency > 1 {
-		// Hooks that start at once are to be logged in the same order each time: that of their subnets.
-		time.Sleep(time.Duration(prefix.Addr().As4()[2]) * time.Microsecond)
+	if s.options.Concurrency > 1 && strings.Contains(subject, "=") {
+		// Peers' hooks that start at once are to be logged in the same order each time: that of their subnets.
+		time.Sleep(time.Duration(netip.MustParsePrefix(subnet).Addr().As4()[2]) * time.Microsecond)
 	}
 	s.printf("%s", strings.Join(strings.Fields(hook+" "+subject+" "+reason), " "))
 	defer s.enter(subnet)()

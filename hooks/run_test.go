@@ -1,0 +1,181 @@
+package hooks
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/overlayd/overlayd/lease"
+)
+
+func TestBackoffDoublesToAMinuteLessAFifthAtMost(t *testing.T) {
+	r := runner{Options{jitter: func(longest time.Duration) time.Duration { return rand.N(longest) }}}
+	for failures, longest := range map[int]time.Duration{
+		1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 8: time.Minute, 1_000_000: time.Minute,
+	} {
+		for range 100 {
+			if got := r.backoff(failures); got > longest || got < longest*4/5 {
+				t.Errorf("%d failures: %v, want %v to %v", failures, got, longest*4/5, longest)
+			}
+		}
+	}
+}
+
+func TestDataIsPublishedWithTheFirstFamilyInUse(t *testing.T) {
+	v4, v6 := netip.MustParsePrefix("10.50.0.0/16"), netip.MustParsePrefix("fd00::/48")
+	data := json.RawMessage(`"own"`)
+	for name, tt := range map[string]struct {
+		networks []netip.Prefix
+		want     lease.Lease
+	}{
+		"IPv4 alone":    {[]netip.Prefix{v4}, lease.Lease{V4: lease.Path{Data: data}, BackendType: "extension"}},
+		"IPv6 alone":    {[]netip.Prefix{v6}, lease.Lease{V6: lease.Path{Data: data}, BackendType: "extension"}},
+		"both families": {[]netip.Prefix{v6, v4}, lease.Lease{V4: lease.Path{Data: data}, BackendType: "extension"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := runner{Options{Node: Node{Networks: tt.networks}, BackendType: "extension"}}
+			if got := r.wish(data); !got.Equal(tt.want) {
+				t.Errorf("asks for %+v, want %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// An unreliable backend keeps what its hooks made, and refuses a call that does not fit it.
+type unreliable struct {
+	Nop
+	t    *testing.T
+	fail func() bool
+
+	mu   sync.Mutex
+	made map[string]string // data by subnet
+}
+
+var errUnreliable = errors.New("by chance")
+
+func (u *unreliable) chance(ctx context.Context) error {
+	u.mu.Lock()
+	fail := u.fail()
+	u.mu.Unlock()
+	if !sleep(ctx, 100*time.Millisecond) || fail {
+		return errUnreliable
+	}
+	return nil
+}
+
+func (u *unreliable) SubnetAdd(ctx context.Context, _ Call, peer lease.Lease) error {
+	if err := u.chance(ctx); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.made[peer.String()] = string(peer.V4.Data)
+	return nil
+}
+
+func (u *unreliable) SubnetRemove(ctx context.Context, _ Call, peer lease.Lease) error {
+	if err := u.chance(ctx); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if made := u.made[peer.String()]; made != string(peer.V4.Data) {
+		u.t.Errorf("SubnetRemove %v with %s, was added with %s", peer, peer.V4.Data, made)
+	}
+	delete(u.made, peer.String())
+	return nil
+}
+
+func TestWhateverHappensTheLastListIsReached(t *testing.T) {
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { convergeByChance(t, rand.New(rand.NewPCG(seed, 0))) })
+		})
+	}
+}
+
+func convergeByChance(t *testing.T, random *rand.Rand) {
+	failures := rand.New(rand.NewPCG(random.Uint64(), 1)) // under the backend's lock
+	u := &unreliable{t: t, fail: func() bool { return failures.IntN(3) == 0 }, made: map[string]string{}}
+	s := &script{t: t, sets: make(chan []lease.Lease), behave: map[string]*behaviour{}, busy: map[string]int{}}
+	ctx, cancel := context.WithCancel(t.Context())
+	options := Options{
+		Leases: s, Backend: u, Reason: Start, Concurrency: 1 + random.IntN(3), Logger: slog.New(slog.DiscardHandler),
+	}
+	done := make(chan error)
+	go func() { done <- Run(ctx, options) }()
+	var want map[string]string
+	for range 30 {
+		want = map[string]string{}
+		var set []lease.Lease
+		for i := range 6 {
+			if version := random.IntN(3); version > 0 {
+				peer := peerLease(fmt.Sprintf("10.50.%d.0/24=v%d", i, version))
+				set = append(set, peer)
+				want[peer.String()] = string(peer.V4.Data)
+			}
+		}
+		s.sets <- set
+		time.Sleep(time.Duration(random.IntN(3000)) * time.Millisecond)
+	}
+	u.mu.Lock()
+	u.fail = func() bool { return false }
+	u.mu.Unlock()
+	time.Sleep(10 * time.Minute)
+	u.mu.Lock()
+	if diff := cmp.Diff(want, maps.Clone(u.made)); diff != "" {
+		t.Errorf("in place (-want +got):\n%s", diff)
+	}
+	u.mu.Unlock()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// BenchmarkTenThousandPeers measures what the loop itself needs from the first list until all peers are up.
+func BenchmarkTenThousandPeers(b *testing.B) {
+	set := make([]lease.Lease, 10_000)
+	for i := range set {
+		set[i] = peerLease(fmt.Sprintf("10.%d.%d.0/24=aa", i/256, i%256))
+	}
+	for b.Loop() {
+		ctx, cancel := context.WithCancel(b.Context())
+		up := 0
+		c := newConverger(&runner{Options{
+			Backend: Nop{}, Concurrency: 1, Logger: slog.New(slog.DiscardHandler),
+			Observer: upCounter{func() {
+				if up++; up == len(set) {
+					cancel()
+				}
+			}},
+		}}, Node{})
+		sets := make(chan []lease.Lease, 1)
+		sets <- set
+		c.converge(ctx, sets)
+	}
+}
+
+// upCounter calls a function for each peer that is up.
+type upCounter struct{ add func() }
+
+func (u upCounter) ObservePeer(p PeerStatus) {
+	if p.State == PeerUp {
+		u.add()
+	}
+}
+
+func (upCounter) ObserveNode(NodeStatus)  {}
+func (upCounter) ObserveGone(lease.Lease) {}
+func (upCounter) ObserveHook(HookRun)     {}

@@ -1,0 +1,11 @@
+// Package control is the running daemon seen from outside.
+//
+// A State gathers what the daemon does: it is the hooks.Observer, and the daemon tells it what hooks does not know. Serve
+// answers for it on a unix socket in the run directory, Fetch asks there, and Status is what goes between them: JSON
+// for programs, Text for people. Lock makes sure that a run directory has one daemon.
+//
+// The protocol is HTTP with one resource, GET /v1/status, which returns a Status.
+//
+// What other nodes wrote, or what hooks printed about them, may hold anything. JSON escapes it, and Text prints what is
+// not printable quoted, so that nobody writes to an administrator's terminal through a lease.
+package control

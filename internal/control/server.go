@@ -1,0 +1,102 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// socketMode lets root and the socket's group ask, and nobody else.
+const socketMode = 0o660
+
+// maxSocketPath is how many bytes the kernel takes as a socket's path.
+const maxSocketPath = 107
+
+// SocketPath is where the daemon of a run directory listens.
+func SocketPath(runDir string) string { return filepath.Join(runDir, "overlayd.sock") }
+
+// Serve answers for the state on the unix socket at path until the context ends, which is no error, and removes the
+// socket then. The caller holds Lock on the directory: a socket that is there is one that a dead daemon left, and is
+// replaced. Anything else that is there is left alone, and an error.
+func Serve(ctx context.Context, path string, state *State) error {
+	listener, err := listen(ctx, path)
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		// An error means that the client is gone.
+		_ = json.NewEncoder(w).Encode(state.Snapshot())
+	})
+	server := &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      10 * time.Second,
+		ErrorLog:          log.New(io.Discard, "", 0), // tells of clients that broke off
+	}
+	g, serving := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", path, err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-serving.Done()
+		return server.Close()
+	})
+	return g.Wait()
+}
+
+// listen makes the socket. At no time has it a wider mode than socketMode.
+func listen(ctx context.Context, path string) (net.Listener, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("listen on %s: the path has %d bytes, a socket's may have %d: choose a shorter --run-dir", path, len(path), maxSocketPath)
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("listen on %s: something is there that is not a socket: remove it, or choose another --run-dir", path)
+	default:
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := bind(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	// The daemon's umask of 077 took the group's part away.
+	if err := os.Chmod(path, socketMode); err != nil {
+		listener.Close()
+		return nil, err
+	}
+	return listener, nil
+}
+
+// bind makes the socket with its mode from the first moment on: on Linux, the file gets the mode that the socket has
+// before it is bound, less the umask.
+func bind(ctx context.Context, path string) (net.Listener, error) {
+	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+		controlErr := c.Control(func(fd uintptr) { err = unix.Fchmod(int(fd), socketMode) })
+		return errors.Join(controlErr, err)
+	}}
+	return config.Listen(ctx, "unix", path)
+}

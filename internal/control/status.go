@@ -1,0 +1,105 @@
+package control
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/overlayd/overlayd/hooks"
+)
+
+// statusVersion is the version of Status. Fields may be added to one version; none changes its meaning or goes.
+const statusVersion = 1
+
+// A Status is how a daemon stands at one time. Its JSON keys are lowerCamel and stable; times are RFC 3339.
+type Status struct {
+	Version    int        `json:"version"` // of this structure: 1
+	Daemon     Daemon     `json:"daemon"`
+	Node       Node       `json:"node"`
+	Config     Config     `json:"config"`
+	Etcd       Etcd       `json:"etcd"`
+	Hooks      []HookUse  `json:"hooks"` // those that have run, by name
+	Peers      []Peer     `json:"peers"` // by subnet
+	Unreadable Unreadable `json:"unreadable"`
+}
+
+// Daemon is the program that runs.
+type Daemon struct {
+	Version string    `json:"version"`
+	PID     int       `json:"pid"`
+	Started time.Time `json:"started"`
+	NodeID  string    `json:"nodeID"` // this node's identity in its lease
+}
+
+// Node is this node.
+type Node struct {
+	State              hooks.NodePhase `json:"state"` // "starting", "waiting for a lease", "up" or "stopping"; "" before a network is known
+	Since              time.Time       `json:"since,omitzero"`
+	Error              string          `json:"error,omitzero"`   // why the last start failed
+	NextTry            time.Time       `json:"nextTry,omitzero"` // when the start is tried again
+	Networks           []netip.Prefix  `json:"networks"`         // the whole overlay, one prefix a family
+	Paths              []Path          `json:"paths"`            // one a family
+	Interface          string          `json:"interface,omitzero"`
+	MTU                int             `json:"mtu,omitzero"` // of the overlay, in bytes, as the subnet file promises it
+	UserspaceWireGuard bool            `json:"userspaceWireGuard"`
+}
+
+// A Path is one address family of a lease.
+type Path struct {
+	Subnet   netip.Prefix `json:"subnet,omitzero"`
+	PublicIP netip.Addr   `json:"publicIP,omitzero"`
+}
+
+// Config is the network config in use.
+type Config struct {
+	Revision int64  `json:"revision,omitzero"` // etcd's revision of its last change
+	Backend  string `json:"backend,omitzero"`  // its Backend.Type
+	Problem  string `json:"problem,omitzero"`  // why a newer one is not in use, or what is waited for
+}
+
+// Etcd is the store of the leases.
+type Etcd struct {
+	Endpoints []string `json:"endpoints"`
+	Problem   string   `json:"problem,omitzero"` // why it does not answer
+}
+
+// A HookUse sums up the runs of one hook.
+type HookUse struct {
+	Hook     hooks.Hook `json:"hook"`
+	Runs     int        `json:"runs"`
+	Failures int        `json:"failures"` // how many of the runs failed
+	Last     HookRun    `json:"last"`
+}
+
+// A HookRun is a hook that has run.
+type HookRun struct {
+	Hook    hooks.Hook   `json:"hook"`
+	Scope   string       `json:"scope"` // "node" or the peer's subnets
+	Reason  hooks.Reason `json:"reason"`
+	Started time.Time    `json:"started"`
+	Took    float64      `json:"tookSeconds"`
+	Error   string       `json:"error,omitzero"`
+}
+
+// A Peer is another node.
+type Peer struct {
+	Paths    []Path          `json:"paths"` // one a family
+	NodeID   string          `json:"nodeID,omitzero"`
+	State    hooks.PeerState `json:"state"` // "pending", "up", "retrying", "removing" or "left over"
+	Since    time.Time       `json:"since"`
+	Error    string          `json:"error,omitzero"`    // of the last hook
+	Failures int             `json:"failures,omitzero"` // in a row
+	NextTry  time.Time       `json:"nextTry,omitzero"`
+	LastHook *HookRun        `json:"lastHook,omitempty"` // absent when none ran yet
+}
+
+// Unreadable is what stands among the leases and is none. It was set aside.
+type Unreadable struct {
+	Count int             `json:"count"`
+	First []UnreadableKey `json:"first,omitempty"` // some of them
+}
+
+// An UnreadableKey is one of them.
+type UnreadableKey struct {
+	Key   string `json:"key"`
+	Error string `json:"error"`
+}

@@ -1,0 +1,191 @@
+package control
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/overlayd/overlayd/hooks"
+)
+
+// columns is the width of a terminal that Text keeps to, but for the addresses of peers, which are never cut.
+const columns = 80
+
+// Widths of what stands at the left of a line.
+const (
+	labelWidth = 12
+	noteIndent = 4
+)
+
+// Text writes the status for a person: this node, then a table of its peers, each that is not up with what is wrong.
+// Everything that others wrote is printed quoted unless it is printable.
+func (s Status) Text(w io.Writer, now time.Time) error {
+	var b bytes.Buffer
+	s.writeNode(&b, now)
+	if len(s.Peers) > 0 {
+		b.WriteByte('\n')
+		s.writePeers(&b, now)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
+	n := s.Node
+	state := fmt.Sprintf("%s for %s", n.State, span(now.Sub(n.Since)))
+	if n.State == "" {
+		state = "no network config yet"
+	}
+	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, span(now.Sub(s.Daemon.Started))))
+	writeField(b, "", problem(n.Error, n.NextTry, now, columns-labelWidth))
+	for _, p := range n.Paths {
+		if p.Subnet.IsValid() {
+			writeField(b, "subnet", p.Subnet.String()+of(n, p))
+		}
+		if p.PublicIP.IsValid() {
+			writeField(b, "public IP", p.PublicIP.String()+prefixed(" on ", printable(n.Interface)))
+		}
+	}
+	writeField(b, "backend", backendText(s))
+	writeField(b, "etcd", printable(strings.Join(s.Etcd.Endpoints, " ")))
+	writeField(b, "", printable(s.Etcd.Problem))
+	if s.Config.Revision > 0 {
+		writeField(b, "config", fmt.Sprintf("revision %d", s.Config.Revision))
+	}
+	writeField(b, "problem", printable(s.Config.Problem))
+	writeField(b, "peers", s.countPeers())
+	if u := s.Unreadable; u.Count > 0 {
+		text := fmt.Sprintf("%d keys among the leases", u.Count)
+		if len(u.First) > 0 {
+			text += fmt.Sprintf(", as %s: %s", strconv.Quote(u.First[0].Key), printable(u.First[0].Error))
+		}
+		writeField(b, "unreadable", text)
+	}
+}
+
+// of names the network that the path's subnet is a part of.
+func of(n Node, p Path) string {
+	for _, network := range n.Networks {
+		if network.Contains(p.Subnet.Addr()) {
+			return " of " + network.String()
+		}
+	}
+	return ""
+}
+
+func backendText(s Status) string {
+	text := printable(s.Config.Backend)
+	if s.Node.MTU > 0 {
+		text += fmt.Sprintf(", MTU %d", s.Node.MTU)
+	}
+	if s.Node.UserspaceWireGuard {
+		text += ", WireGuard in this process"
+	}
+	return text
+}
+
+// countPeers says how many peers there are in each state.
+func (s Status) countPeers() string {
+	text := strconv.Itoa(len(s.Peers))
+	separator := ": "
+	for _, state := range [...]hooks.PeerState{
+		hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerRemoving, hooks.PeerLeftOver,
+	} {
+		n := 0
+		for _, p := range s.Peers {
+			if p.State == state {
+				n++
+			}
+		}
+		if n > 0 {
+			text += fmt.Sprintf("%s%d %s", separator, n, state)
+			separator = ", "
+		}
+	}
+	return text
+}
+
+func (s Status) writePeers(b *bytes.Buffer, now time.Time) {
+	rows := [][]string{{"SUBNET", "PUBLIC IP", "STATE", "AGE", "LAST HOOK"}}
+	for _, p := range s.Peers {
+		rows = append(rows, peerRow(p, now))
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for i, row := range rows {
+		var line strings.Builder
+		for c, cell := range row {
+			fmt.Fprintf(&line, "%-*s  ", widths[c], cell)
+		}
+		fmt.Fprintln(b, strings.TrimRight(line.String(), " "))
+		if i > 0 {
+			writeNotes(b, s.Peers[i-1], now)
+		}
+	}
+}
+
+// peerRow is a peer's line in the table, with the first of its address families.
+func peerRow(p Peer, now time.Time) []string {
+	var subnet, publicIP, last string
+	if len(p.Paths) > 0 {
+		subnet, publicIP = p.Paths[0].Subnet.String(), address(p.Paths[0])
+	}
+	if p.LastHook != nil {
+		last = fmt.Sprintf("%s %s", printable(string(p.LastHook.Hook)), duration(p.LastHook.Took))
+	}
+	return []string{subnet, publicIP, printable(string(p.State)), span(now.Sub(p.Since)), last}
+}
+
+// writeNotes writes what stands below a peer's line: its other address family, and what is wrong with it.
+func writeNotes(b *bytes.Buffer, p Peer, now time.Time) {
+	for _, path := range p.Paths[min(1, len(p.Paths)):] {
+		fmt.Fprintf(b, "%*s%s%s\n", noteIndent, "", path.Subnet, prefixed(" at ", address(path)))
+	}
+	cause := p.Error
+	if p.LastHook != nil { // which the line above says
+		cause = strings.TrimPrefix(cause, fmt.Sprintf("%s %s: ", p.LastHook.Hook, p.LastHook.Scope))
+	}
+	if text := problem(cause, p.NextTry, now, columns-noteIndent); text != "" && p.State != hooks.PeerUp {
+		fmt.Fprintf(b, "%*s%s\n", noteIndent, "", text)
+	}
+}
+
+func address(p Path) string {
+	if !p.PublicIP.IsValid() {
+		return ""
+	}
+	return p.PublicIP.String()
+}
+
+// writeField writes a label and its value, broken between words where it is long. It writes nothing without a value.
+func writeField(b *bytes.Buffer, label, value string) {
+	used := 0 // of the line
+	for _, word := range strings.Fields(value) {
+		word = shorten(word, columns-labelWidth)
+		length := utf8.RuneCountInString(word)
+		switch {
+		case used > 0 && used+1+length <= columns:
+			b.WriteByte(' ')
+			used++
+		default:
+			if used > 0 {
+				b.WriteByte('\n')
+			}
+			fmt.Fprintf(b, "%-*s", labelWidth, label)
+			label, used = "", labelWidth
+		}
+		b.WriteString(word)
+		used += length
+	}
+	if used > 0 {
+		b.WriteByte('\n')
+	}
+}
