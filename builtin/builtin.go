@@ -1,0 +1,93 @@
+// Package builtin is what overlayd does without another program: the kernel's network state, the commands that hooks use
+// on it, and scopes that make what hooks do repeatable and undoable.
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"mvdan.cc/sh/v3/interp"
+
+	"github.com/overlayd/overlayd/builtin/command"
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+)
+
+// Options say how a Set is opened.
+type Options struct {
+	Ledger string       // file that remembers what belongs to which scope; "" remembers in memory alone
+	Logger *slog.Logger // nil is slog.Default
+}
+
+// A Set is the network namespace that it was opened in, with the commands on it. Its methods may be called concurrently.
+type Set struct {
+	kernel kernel.Kernel
+	scopes *kernel.Scopes
+	log    *slog.Logger
+}
+
+// Open opens the network namespace that the calling thread is in; the whole process must be in it for userspace
+// WireGuard to work. It takes up what the ledger remembers of an earlier process.
+func Open(o Options) (*Set, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	k, err := kernel.Open(o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("open kernel: %w", err)
+	}
+	scopes, err := kernel.NewScopes(k, o.Ledger, o.Logger)
+	if err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	return &Set{kernel: k, scopes: scopes, log: o.Logger}, nil
+}
+
+// Exec answers the commands it knows, outside of any scope: ip, bridge, arp, wg and small text tools. It hands all others,
+// whole, to next. See interp.ExecHandlers.
+func (s *Set) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	return command.Handler(s.kernel, next)
+}
+
+// Begin opens a run in the scope of that name. The run ends with one of Undo, Keep, Sweep and Clear; no other run may be
+// open in the scope until then.
+func (s *Set) Begin(scope string) *Run {
+	return &Run{set: s, scope: scope, run: s.scopes.Begin(scope)}
+}
+
+// Close ends the userspace WireGuard devices of this process and gives everything back. What else was made stays.
+func (s *Set) Close() error { return errors.Join(s.scopes.Close(), s.kernel.Close()) }
+
+// A Run is what one hook does in its scope.
+type Run struct {
+	set   *Set
+	scope string
+	run   *kernel.Run
+}
+
+// Exec is Set.Exec, and what the commands do belongs to the run.
+func (r *Run) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	return command.Handler(r.run, next)
+}
+
+// LinkMTU is the smallest MTU, in bytes, of the links that the scope owns; 0 without any.
+func (r *Run) LinkMTU() int {
+	mtu, err := r.set.scopes.LinkMTU(context.Background(), r.scope)
+	if err != nil {
+		r.set.log.Warn("MTU of links is not known", "scope", r.scope, "err", err)
+	}
+	return mtu
+}
+
+// Undo takes back all that the run did: the scope is as it was before.
+func (r *Run) Undo(ctx context.Context) error { return r.run.Undo(ctx) }
+
+// Keep leaves all that the run did.
+func (r *Run) Keep() { r.run.Keep() }
+
+// Sweep keeps what the run did, and deletes what the scope owned before and the run did not touch.
+func (r *Run) Sweep(ctx context.Context) error { return r.run.Sweep(ctx) }
+
+// Clear deletes all that the scope owns.
+func (r *Run) Clear(ctx context.Context) error { return r.run.Clear(ctx) }

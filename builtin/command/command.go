@@ -1,0 +1,219 @@
+// Package command is ip, bridge, arp, wg and small text tools, answered in this process.
+//
+// A command line is parsed as a whole before anything is done. What it means is a list of kernel operations, or a
+// question whose answer is printed; both then go to a Kernel. What is printed, on stdout and on stderr, and the exit
+// status are those of the real tools: iproute2, net-tools, wireguard-tools and coreutils.
+//
+// A command line with any word that is not known here goes, whole, to the next handler, which runs the real tool when
+// there is one. So what is left out is not lost: statistics and details, JSON, batches, policy rules, namespaces,
+// names that the real tools read from /etc, "ip route get", "arp -n" and "wg setconf" among others.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+
+	"mvdan.cc/sh/v3/interp"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+)
+
+// A Kernel is what the commands act upon: a kernel.Kernel, or a run that keeps account of what is done.
+type Kernel interface {
+	Do(context.Context, ...kernel.Op) error
+	List(ctx context.Context, like kernel.Object) ([]kernel.Object, error)
+}
+
+// Handler returns a handler that carries out the commands it knows on k and hands all others to next. Its errors wrap an
+// interp.ExitStatus and, where the kernel refused, the *kernel.OpError; what a person should know of them has been
+// printed. It may be called concurrently when k may.
+func Handler(k Kernel, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	return func(ctx context.Context, argv []string) error {
+		t, known := lookup(argv[0])
+		if !known {
+			return next(ctx, argv)
+		}
+		c := &call{HandlerContext: interp.HandlerCtx(ctx), kernel: k}
+		a, err := t.parse(argv)
+		if err == nil {
+			err = a.carryOut(ctx, c)
+		}
+		if word, ok := errors.AsType[unknown](err); ok {
+			if t.shared || c.installed(argv[0]) {
+				return next(ctx, argv)
+			}
+			err = &failure{
+				text:   fmt.Sprintf("%s: %q is not known to overlayd, and no %s is installed", argv[0], string(word), argv[0]),
+				status: statusNotFound,
+			}
+		}
+		return c.report(t.explain(err, a))
+	}
+}
+
+// What shells answer for a program that is not there, and for one that SIGPIPE ended.
+const (
+	statusNotFound = 127
+	statusPipe     = 128 + 13
+)
+
+// A tool is one program that is answered here.
+type tool struct {
+	name    string
+	grammar func(*line) action
+	refused func(*kernel.OpError) *failure // tells as the tool does what the kernel refused
+	shared  bool                           // the next handler may know it without a program being installed
+}
+
+// lookup finds a tool by its name. The tools are sorted.
+func lookup(name string) (tool, bool) {
+	tools := [...]tool{
+		{name: "arp", grammar: parseARP, refused: arpRefused},
+		{name: "bridge", grammar: parseBridge, refused: bridgeRefused},
+		{name: "cat", grammar: parseCat, shared: true},
+		{name: "cut", grammar: parseCut},
+		{name: "head", grammar: parseHead},
+		{name: "ip", grammar: parseIP, refused: ipRefused},
+		{name: "tail", grammar: parseTail},
+		{name: "tee", grammar: parseTee},
+		{name: "tr", grammar: parseTr},
+		{name: "wg", grammar: parseWG, refused: wgRefused},
+	}
+	i, found := slices.BinarySearchFunc(tools[:], name, func(t tool, name string) int { return strings.Compare(t.name, name) })
+	if !found {
+		return tool{}, false
+	}
+	return tools[i], true
+}
+
+// parse says what a command line means. It touches nothing. Its error is unknown or a *failure.
+func (t tool) parse(argv []string) (action, error) {
+	l := &line{words: argv[1:]}
+	a := t.grammar(l)
+	if l.err == nil && len(l.words) > 0 {
+		l.unknown()
+	}
+	return a, l.err
+}
+
+// explain turns an error into a failure that speaks as the tool does, unless it is one. Errors that are not the
+// command's, such as the end of the context, stay.
+func (t tool) explain(err error, a action) error {
+	refusal, ok := errors.AsType[*kernel.OpError](err)
+	if !ok || t.refused == nil {
+		return err
+	}
+	f := t.refused(refusal)
+	if a.noDevice != nil && isNoDevice(refusal) {
+		f = a.noDevice(f)
+	}
+	f.cause = err
+	return f
+}
+
+// An action is what a whole command line means.
+type action struct {
+	ops      []kernel.Op                        // changes, in order
+	run      func(context.Context, *call) error // what is more than that: questions, files, text
+	warning  string                             // said on stderr before the changes
+	noDevice func(*failure) *failure            // changes how a missing device is told
+}
+
+func change(verb kernel.Verb, o kernel.Object) action {
+	return action{ops: []kernel.Op{{Verb: verb, Object: o}}}
+}
+
+func (a action) carryOut(ctx context.Context, c *call) error {
+	if a.warning != "" {
+		fmt.Fprint(c.Stderr, a.warning)
+	}
+	if a.run != nil {
+		return a.run(ctx, c)
+	}
+	return c.kernel.Do(ctx, a.ops...)
+}
+
+// A call is one command that runs: where it reads and writes, and what it acts upon.
+type call struct {
+	interp.HandlerContext
+	kernel Kernel
+}
+
+// installed reports whether the hook's PATH has the program.
+func (c *call) installed(program string) bool {
+	_, err := interp.LookPathDir(c.Dir, c.Env, program)
+	return err == nil
+}
+
+// report prints a failure as the real tool does and returns it. Errors that are no failure end the command with status 1,
+// but the end of the context ends the whole hook, and who writes to a pipe that nobody reads ends without a word.
+func (c *call) report(err error) error {
+	f, ok := errors.AsType[*failure](err)
+	switch {
+	case err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return err
+	case errors.Is(err, syscall.EPIPE):
+		return &failure{text: err.Error(), status: statusPipe, cause: err}
+	case !ok:
+		f = &failure{text: err.Error(), status: 1, cause: err}
+	}
+	if f.onStdout {
+		fmt.Fprintln(c.Stdout, f.text)
+	} else {
+		fmt.Fprintln(c.Stderr, f.text)
+	}
+	return f
+}
+
+// A failure is a command that failed as the real tool fails.
+type failure struct {
+	text     string
+	onStdout bool // print the text there, and not on stderr
+	status   interp.ExitStatus
+	cause    error // may be nil
+}
+
+// Error is what the command printed.
+func (f *failure) Error() string { return strings.TrimSpace(f.text) }
+
+// Unwrap returns the exit status and the cause.
+func (f *failure) Unwrap() []error {
+	if f.cause == nil {
+		return []error{f.status}
+	}
+	return []error{f.status, f.cause}
+}
+
+// unknown is a word that is not known here.
+type unknown string
+
+func (u unknown) Error() string { return fmt.Sprintf("%q is not known", string(u)) }
+
+// list returns the kernel's objects of one type.
+func list[T kernel.Object](ctx context.Context, c *call, like T) ([]T, error) {
+	objects, err := c.kernel.List(ctx, like)
+	all := make([]T, len(objects))
+	for i, o := range objects {
+		all[i] = o.(T)
+	}
+	return all, err
+}
+
+// findLink returns the link of the name, or fs.ErrNotExist.
+func findLink(ctx context.Context, c *call, name string) (kernel.Link, error) {
+	links, err := list(ctx, c, kernel.Link{Name: name})
+	for _, l := range links {
+		if l.Name == name {
+			return l, nil
+		}
+	}
+	if err == nil {
+		err = fs.ErrNotExist
+	}
+	return kernel.Link{}, err
+}

@@ -1,0 +1,77 @@
+package command
+
+import (
+	"strings"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+)
+
+func parseIP(l *line) action {
+	for l.more() && strings.HasPrefix(l.peek(), "-") {
+		switch {
+		case l.take("-4"):
+			l.family = 4
+		case l.take("-6"):
+			l.family = 6
+		case l.take("-o", "-oneline"):
+			l.oneLine = true
+		case l.take("-br", "-brief"):
+			l.brief = true
+		default:
+			l.unknown()
+		}
+	}
+	return l.choose(
+		choice{"address", parseIPAddr}, choice{"addrlabel", nil}, choice{"maddress", nil},
+		choice{"route", parseIPRoute}, choice{"rule", nil},
+		choice{"neighbor", parseIPNeigh}, choice{"neighbour", parseIPNeigh}, choice{"ntable", nil}, choice{"ntbl", nil},
+		choice{"link", parseIPLink},
+	)
+}
+
+func parseIPLink(l *line) action {
+	if !l.more() {
+		return showLinks(l)
+	}
+	return l.choose(
+		choice{"add", parseLinkAdd}, choice{"set", parseLinkSet}, choice{"change", parseLinkSet}, choice{"replace", nil},
+		choice{"delete", parseLinkDel}, choice{"show", showLinks}, choice{"lst", showLinks}, choice{"list", showLinks},
+	)
+}
+
+func parseIPAddr(l *line) action {
+	if !l.more() {
+		return showAddrs(l)
+	}
+	return l.choose(
+		choice{"add", with(kernel.Add, parseAddr)}, choice{"change", with(kernel.Change, parseAddr)},
+		choice{"chg", with(kernel.Change, parseAddr)}, choice{"replace", with(kernel.Replace, parseAddr)},
+		choice{"delete", with(kernel.Del, parseAddr)}, choice{"show", showAddrs}, choice{"lst", showAddrs},
+		choice{"list", showAddrs}, choice{"flush", parseAddrFlush},
+	)
+}
+
+func parseIPRoute(l *line) action {
+	if !l.more() {
+		return showRoutes(l)
+	}
+	return l.choose(
+		choice{"list", showRoutes}, choice{"show", showRoutes}, choice{"lst", showRoutes}, choice{"get", nil},
+		choice{"add", with(kernel.Add, parseRoute)}, choice{"change", with(kernel.Change, parseRoute)},
+		choice{"chg", with(kernel.Change, parseRoute)}, choice{"replace", with(kernel.Replace, parseRoute)},
+		choice{"prepend", nil}, choice{"append", with(kernel.Append, parseRoute)}, choice{"test", nil},
+		choice{"delete", with(kernel.Del, parseRoute)}, choice{"flush", parseRouteFlush},
+	)
+}
+
+func parseIPNeigh(l *line) action {
+	if !l.more() {
+		return showNeighs(l)
+	}
+	return l.choose(
+		choice{"add", with(kernel.Add, parseNeigh)}, choice{"replace", with(kernel.Replace, parseNeigh)},
+		choice{"change", with(kernel.Change, parseNeigh)}, choice{"chg", with(kernel.Change, parseNeigh)},
+		choice{"delete", with(kernel.Del, parseNeigh)}, choice{"get", nil}, choice{"show", showNeighs},
+		choice{"lst", showNeighs}, choice{"list", showNeighs},
+	)
+}

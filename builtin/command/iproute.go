@@ -1,0 +1,234 @@
+package command
+
+import (
+	"context"
+	"math"
+	"net/netip"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+)
+
+func parseRoute(l *line, verb kernel.Verb) action {
+	if !l.more() {
+		l.unknownWord("")
+	}
+	p := &routeParser{line: l, family: l.family}
+	for l.more() {
+		p.word()
+	}
+	p.finish()
+	a := change(verb, p.route)
+	if p.nexthops {
+		a.noDevice = func(f *failure) *failure {
+			return &failure{text: f.text + "\nError: cannot parse nexthop", status: statusUsage}
+		}
+	}
+	return a
+}
+
+// A routeParser reads one route.
+type routeParser struct {
+	*line
+	route    kernel.Route
+	hop      kernel.Hop // of the words outside of nexthop
+	family   int        // 0 until an address tells it
+	hasDst   bool
+	isAny    bool // the destination is "default", of either family
+	nexthops bool
+}
+
+func (p *routeParser) word() {
+	r := &p.route
+	switch {
+	case p.take("nexthop"):
+		p.nexthop()
+	case p.take("src"):
+		r.Src = p.learn(p.address(p.family))
+	case p.takeShort("metric", "priority") || p.take("preference"):
+		r.Metric = p.number(0, math.MaxUint32, "\"metric\" value is invalid\n")
+	case p.takeShort("table"):
+		r.Table = p.table()
+	case p.takeShort("protocol"):
+		r.Protocol = p.protocol()
+	case p.take("scope"):
+		r.Scope = parseScope(p.line)
+	case p.take("mtu"):
+		if p.peek() == "lock" {
+			p.unknown()
+		}
+		r.MTU = p.number(0, math.MaxUint32, "\"mtu\" value is invalid\n")
+	case p.take("advmss"):
+		r.AdvMSS = p.number(0, math.MaxUint32, "\"mss\" value is invalid\n")
+	case p.hopWord(&p.hop):
+	default:
+		p.destination()
+	}
+}
+
+// hopWord takes what may stand before the first nexthop as well as in one.
+func (p *routeParser) hopWord(h *kernel.Hop) bool {
+	switch {
+	case p.take("via"):
+		if h.Via.IsValid() {
+			p.wrong("via", "use nexthop syntax to specify multiple via\n")
+		}
+		h.Via = p.via()
+	case p.take("dev", "oif"):
+		h.Dev = p.name()
+	case p.take("onlink"):
+		h.Onlink = true
+	default:
+		return false
+	}
+	return true
+}
+
+func (p *routeParser) via() netip.Addr {
+	switch {
+	case p.take("inet6"):
+		return p.address(6)
+	case p.take("inet"):
+		return p.address(4)
+	}
+	return p.learn(p.address(p.family))
+}
+
+// learn takes the route's family from the first address that tells it.
+func (p *routeParser) learn(a netip.Addr) netip.Addr {
+	if p.family == 0 && a.IsValid() {
+		p.family = familyOf(a)
+	}
+	return a
+}
+
+func (p *routeParser) nexthop() {
+	p.nexthops = true
+	if !p.more() {
+		p.fail(statusUsage, "Error: unexpected end of line after \"nexthop\"")
+	}
+	var h kernel.Hop
+	for p.more() && p.peek() != "nexthop" {
+		switch {
+		case p.take("weight"):
+			h.Weight = p.number(1, 256, "\"weight\" is invalid\n")
+		case p.hopWord(&h):
+		default:
+			p.unknown()
+		}
+	}
+	p.route.Hops = append(p.route.Hops, h)
+}
+
+func (p *routeParser) destination() {
+	if p.hasDst {
+		p.unknown()
+		return
+	}
+	if !p.take("to") {
+		p.kind()
+		p.take("to")
+	}
+	p.hasDst = true
+	if p.take("default", "any", "all") {
+		p.isAny = true
+		return
+	}
+	word := p.peek()
+	p.route.Dst = p.prefix(p.family)
+	p.learn(p.route.Dst.Addr())
+	if p.route.Dst.Bits() == 0 && !p.route.Dst.Addr().IsUnspecified() { // the kernel refuses it, but not as an object of ours
+		p.unknownWord(word)
+	}
+}
+
+// kind takes the type of the route, which may stand before its destination.
+func (p *routeParser) kind() {
+	if p.take("unicast") {
+		return
+	}
+	for _, kind := range [...]string{"blackhole", "unreachable", "prohibit", "throw", "local", "broadcast"} {
+		if p.take(kind) {
+			p.route.Type = kind
+			return
+		}
+	}
+}
+
+// table takes the number of a routing table, or a name that all machines know.
+func (p *routeParser) table() int {
+	return parseNamed(p.line, map[string]int{"default": 253, "main": 254, "local": 255}, math.MaxUint32)
+}
+
+// protocol takes the number of a routing protocol, or a name that all machines know.
+func (p *routeParser) protocol() int {
+	return parseNamed(p.line, map[string]int{"redirect": 1, "kernel": 2, "boot": 3, "static": 4}, math.MaxUint8)
+}
+
+// parseNamed takes a number or a name of one. Other names may stand in a file of iproute2's, which the real tool reads.
+func parseNamed(l *line, names map[string]int, highest uint64) int {
+	word := l.next()
+	if n, ok := names[word]; ok {
+		return n
+	}
+	n, ok := number(word, 1, highest)
+	if !ok {
+		l.unknownWord(word)
+	}
+	return n
+}
+
+func (p *routeParser) finish() {
+	r := &p.route
+	if p.isAny || !p.hasDst && p.err == nil {
+		r.Dst = defaultOf(p.family)
+	}
+	if leads(p.hop) {
+		if p.nexthops { // ip's meaning of both together is its own
+			p.unknownWord("nexthop")
+		}
+		r.Hops = []kernel.Hop{p.hop}
+	}
+	if len(r.Hops) == 1 { // it shares the load with none
+		if r.Hops[0].Weight = 0; !leads(r.Hops[0]) {
+			r.Hops = nil
+		}
+	}
+	if r.Table == mainTable {
+		r.Table = 0
+	}
+	if r.Protocol == bootProtocol {
+		r.Protocol = 0
+	}
+}
+
+// leads reports whether a hop says anything of a way.
+func leads(h kernel.Hop) bool { return h.Via.IsValid() || h.Dev != "" || h.Onlink }
+
+// defaultOf is the destination of the default route, IPv4's when the family is not told.
+func defaultOf(family int) netip.Prefix {
+	if family == 6 {
+		return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+}
+
+// Numbers that the kernel layer leaves unsaid.
+const (
+	bootProtocol = 3
+	mainTable    = 254
+	localTable   = 255
+)
+
+func parseRouteFlush(l *line) action {
+	if !l.more() {
+		l.fail(1, "\"ip route flush\" requires arguments.")
+	}
+	s := parseRouteSelector(l)
+	return action{run: func(ctx context.Context, c *call) error {
+		routes, err := s.list(ctx, c)
+		if err != nil {
+			return err
+		}
+		return flush(ctx, c, routes)
+	}}
+}

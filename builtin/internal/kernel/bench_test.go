@@ -1,0 +1,64 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"testing"
+
+	"github.com/overlayd/overlayd/internal/netns"
+)
+
+// BenchmarkPeer is the vxlan example's three objects of one peer, bare and in a scope with a ledger.
+func BenchmarkPeer(b *testing.B) {
+	ns, err := netns.New()
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer ns.Close()
+	var k Kernel
+	if err := ns.Do(func() (err error) { k, err = Open(quiet); return err }); err != nil {
+		b.Fatal(err)
+	}
+	defer k.Close()
+	peer := func(i int) []Op {
+		at := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0})
+		hardware := MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", byte(i>>8), byte(i)))
+		return []Op{
+			{Add, Route{Dst: netip.PrefixFrom(at, 24), Metric: i + 1, Hops: []Hop{{Via: at, Dev: "vx", Onlink: true}}}},
+			{Replace, Neigh{IP: at, Dev: "vx", Address: hardware}},
+			{Add, FDB{Address: hardware, Dev: "vx", Dst: ip("192.0.2.7")}},
+		}
+	}
+	link := []Op{{Del, vx}, {Add, vx}, {Set, vxUp}}
+	for _, bb := range []struct {
+		name string
+		add  func(i int) error
+	}{
+		{"bare", func(i int) error { return k.Do(b.Context(), peer(i)...) }},
+		{"scope", func() func(int) error {
+			scopes, err := newScopes(k, filepath.Join(b.TempDir(), "ledger"), life{}, quiet)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return func(i int) error {
+				run := scopes.Begin(fmt.Sprint(i))
+				defer run.Keep()
+				return run.Do(b.Context(), peer(i)...)
+			}
+		}()},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			k.Do(b.Context(), link[0]) // is not there at first
+			if err := k.Do(b.Context(), link[1:]...); err != nil {
+				b.Fatal(err)
+			}
+			b.ResetTimer()
+			for i := range b.N {
+				if err := bb.add(i % (1 << 16)); err != nil && i < 1<<16 {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,24 @@
+// Package kernel is the part of the kernel's network state that overlayd changes: links, addresses, routes, neighbours,
+// FDB entries and WireGuard devices.
+//
+// An Object is a plain value that describes one of them, an Op is a verb with an object, and both print as the ip,
+// bridge or wg command that says the same. A Kernel carries Ops out. There are two: the one that Open returns speaks
+// netlink to the namespace this process is in, and runs WireGuard in this process where the kernel has none; Fake keeps
+// its state in memory and answers with the same errors. Scopes remember who made what, and take it back.
+//
+// It is for Linux alone, and needs CAP_NET_ADMIN.
+package kernel
+
+import "context"
+
+// A Kernel carries out operations. Its methods may be called concurrently.
+type Kernel interface {
+	// Do carries out the operations in order and stops at the first that fails. Its error is an *OpError, which is
+	// fs.ErrExist or fs.ErrNotExist when the object was, or was not, there.
+	Do(context.Context, ...Op) error
+	// List returns the objects of the type of like, in the kernel's order. Fields of like that are set narrow the
+	// list where the kernel can, such as a Route's Table.
+	List(ctx context.Context, like Object) ([]Object, error)
+	// Close ends userspace WireGuard devices and gives the sockets back. Everything else stays as it is.
+	Close() error
+}

@@ -1,0 +1,166 @@
+package kernel
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fill makes objects of every kind in two scopes.
+func fill(t *testing.T, scopes *Scopes) {
+	t.Helper()
+	node, peer := scopes.Begin("node"), scopes.Begin("10.50.7.0/24")
+	do(t, node, Op{Add, vx}, Op{Set, vxUp}, Op{Add, own}, Op{Add, Link{Name: "wg", Kind: "wireguard"}})
+	do(t, peer, Op{Add, toPeer}, Op{Add, toPeer6}, Op{Append, via(toPeer, "10.50.8.0")}, Op{Replace, neigh}, Op{Add, remote}, Op{Set, wgPeer})
+	node.Keep()
+	peer.Keep()
+}
+
+func TestOwnershipSurvivesAReopenedLedger(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	k := NewFake()
+	before := scopesOn(t, k, path)
+	fill(t, before)
+	// As after a kill: nothing was closed, and a run was open.
+	open := before.Begin("10.50.7.0/24")
+	do(t, open, Op{Del, neigh}, Op{Add, flood})
+	after := scopesOn(t, k, path)
+	if diff := cmp.Diff(owned(before), owned(after)); diff != "" {
+		t.Fatalf("owned (-before +after):\n%s", diff)
+	}
+	run := after.Begin("10.50.7.0/24")
+	do(t, run, Op{Add, toPeer}, Op{Replace, neigh}, Op{Add, remote})
+	if err := run.Sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := after.Begin("10.50.7.0/24").Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := after.Begin("node").Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := k.String(); got != "" || len(after.Names()) != 0 {
+		t.Errorf("after clearing all:\n%sowned by %v, want nothing", got, after.Names())
+	}
+}
+
+func TestALedgerOfAnotherBootIsVoid(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	fill(t, scopesOn(t, NewFake(), path))
+	s, err := newScopes(NewFake(), path, life{Boot: "next", Namespace: "here"}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got := s.Names(); len(got) != 0 {
+		t.Errorf("scopes %v own something, want none", got)
+	}
+}
+
+func TestDamagedLinesAreSetAside(t *testing.T) {
+	dir := t.TempDir()
+	whole := filepath.Join(dir, "whole")
+	scopes := scopesOn(t, NewFake(), whole)
+	fill(t, scopes)
+	text, err := os.ReadFile(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(text), "\n")
+	for _, tt := range []struct {
+		name, text string
+		damaged    string
+		kept       bool
+	}{
+		{"a line cut short at the end", string(text) + `{"scope":"node","pla`, `{"scope":"node","pla` + "\n", true},
+		{"noise in the middle", lines[0] + "\x00\xff{}\n" + strings.Join(lines[1:], ""), "\x00\xff{}\n", true},
+		{"a header that is none", "hello\n", "hello\n\n", false},
+		{"an empty file", "", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "ledger")
+			if err := os.WriteFile(path, []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			s, err := newScopes(NewFake(), path, life{Boot: "this", Namespace: "here"}, slog.New(slog.NewTextHandler(&log, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if tt.kept {
+				if diff := cmp.Diff(owned(scopes), owned(s)); diff != "" {
+					t.Errorf("owned (-want +got):\n%s", diff)
+				}
+			} else if got := owned(s); got != "" {
+				t.Errorf("owned:\n%swant nothing", got)
+			}
+			aside, _ := os.ReadFile(path + ".damaged")
+			if diff := cmp.Diff(tt.damaged, string(aside)); diff != "" {
+				t.Errorf("set aside (-want +got):\n%s", diff)
+			}
+			if warned := strings.Contains(log.String(), "set aside"); warned != (tt.damaged != "") {
+				t.Errorf("log: %s", log.String())
+			}
+		})
+	}
+}
+
+func TestALedgerThatGrowsIsWrittenAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	scopes := scopesOn(t, NewFake(), path)
+	fill(t, scopes)
+	run := scopes.Begin("churn")
+	for range 2000 {
+		do(t, run, Op{Add, flood}, Op{Del, flood})
+	}
+	run.Keep()
+	do(t, run, Op{Add, flood})
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bytes.Count(text, []byte("\n")); got > 1200 {
+		t.Errorf("%d lines after 4000 changes, want it to stay small", got)
+	}
+	if diff := cmp.Diff(owned(scopes), owned(scopesOn(t, NewFake(), path))); diff != "" {
+		t.Errorf("owned (-before +after):\n%s", diff)
+	}
+}
+
+func TestRecordsKeepAllButSecrets(t *testing.T) {
+	keepalive := 25 * time.Second
+	link := vx
+	link.VXLAN = &VXLAN{ID: 1, Port: 8472, Local: ip("192.0.2.1"), Remote: ip("ff02::1"), Learning: true, GBP: true, TTL: 9, Checksum: new(true)}
+	for _, o := range []Object{
+		link,
+		Addr{Dev: "vx", Prefix: prefix("10.50.3.1/24"), Peer: prefix("10.50.3.2/32"), Broadcast: ip("10.50.3.255"), Label: "vx:three", Scope: "link", NoPrefix: true},
+		Route{Type: "unicast", Dst: toPeer.Dst, Hops: []Hop{{Via: ip("fe80::1"), Dev: "vx", Onlink: true, Weight: 2}}, Src: ip("10.1.1.1"), Metric: 1, Table: 2, Protocol: 4, Scope: "link", MTU: 1400, AdvMSS: 1300},
+		neigh6, remote,
+		Peer{Dev: "wg", PublicKey: PublicKey{7}, Endpoint: wgPeer.Endpoint, Keepalive: &keepalive, AllowedIPs: []netip.Prefix{toPeer.Dst}, ReplaceIPs: true},
+	} {
+		line, err := json.Marshal(entry{scope: "s", place: "p", object: o}.record())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r record
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		if diff := cmp.Diff(Op{Add, o}.String(), Op{Add, r.object()}.String()); diff != "" {
+			t.Errorf("%T (-want +got):\n%s", o, diff)
+		}
+	}
+	line, err := json.Marshal(entry{object: Peer{Preshared: &Secret{1}}}.record())
+	if err != nil || strings.Contains(string(line), "reshared") {
+		t.Errorf("a secret is in the ledger: %s, %v", line, err)
+	}
+}

@@ -1,0 +1,196 @@
+package kernel
+
+import (
+	"encoding/binary"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+var neighStates = spelling{
+	netlink.NUD_NONE: "none", netlink.NUD_INCOMPLETE: "incomplete", netlink.NUD_REACHABLE: "reachable",
+	netlink.NUD_STALE: "stale", netlink.NUD_DELAY: "delay", netlink.NUD_PROBE: "probe", netlink.NUD_FAILED: "failed",
+	netlink.NUD_NOARP: "noarp", netlink.NUD_PERMANENT: "permanent",
+}
+
+// fdbStates are bridge's words, whose numbers are combinations of neighbours' states.
+var fdbStates = spelling{
+	netlink.NUD_PERMANENT | netlink.NUD_NOARP: "permanent",
+	netlink.NUD_REACHABLE | netlink.NUD_NOARP: "static",
+	netlink.NUD_REACHABLE:                     "dynamic",
+	netlink.NUD_STALE:                         "stale",
+}
+
+func (s *system) doNeigh(verb Verb, n Neigh) error {
+	header := netlink.Ndmsg{Family: family(n.IP)}
+	state, err := neighStates.number(stateOr(n.State))
+	if err != nil {
+		return err
+	}
+	if verb != Del {
+		header.State = uint16(state)
+	}
+	var a attrs
+	a.ip(netlink.NDA_DST, n.IP)
+	if err := a.mac(netlink.NDA_LLADDR, n.Address); err != nil {
+		return err
+	}
+	return s.neighbour(verb, n.Dev, header, a)
+}
+
+// neighbour sends a request about a neighbour or an FDB entry, which the kernel keeps behind one message.
+func (s *system) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs) error {
+	index, err := s.index(dev)
+	if err != nil {
+		return err
+	}
+	header.Index = uint32(index)
+	if verb == Del {
+		return s.send(unix.RTM_DELNEIGH, 0, &header, a)
+	}
+	return s.send(unix.RTM_NEWNEIGH, creation(verb), &header, a)
+}
+
+func (s *system) doFDB(verb Verb, f FDB) error {
+	header := netlink.Ndmsg{Family: unix.AF_BRIDGE, Flags: netlink.NTF_SELF}
+	if f.Master {
+		header.Flags = netlink.NTF_MASTER
+	}
+	state, err := fdbStates.number(stateOr(f.State))
+	if err != nil {
+		return err
+	}
+	header.State = uint16(state)
+	via, err := s.index(f.Via)
+	if err != nil {
+		return err
+	}
+	var a attrs
+	if err := a.mac(netlink.NDA_LLADDR, f.Address); err != nil {
+		return err
+	}
+	a.ip(netlink.NDA_DST, f.Dst)
+	if f.VLAN != 0 {
+		a.u16(netlink.NDA_VLAN, f.VLAN)
+	}
+	if f.Port != 0 {
+		a.put(netlink.NDA_PORT, binary.BigEndian.AppendUint16(nil, uint16(f.Port)))
+	}
+	a.said32(netlink.NDA_VNI, f.VNI)
+	a.said32(netlink.NDA_IFINDEX, via)
+	return s.neighbour(verb, f.Dev, header, a)
+}
+
+// listNeighs asks for one neighbour when address and device are given. Otherwise it lists those of one device or all, in
+// one family or both, without the entries that the kernel makes by itself for multicast and broadcast.
+func (s *system) listNeighs(like Neigh) ([]Object, error) {
+	index, err := s.index(like.Dev)
+	if err != nil {
+		return nil, nil
+	}
+	var list []Object
+	names := s.names()
+	for _, f := range families(like.IP) {
+		header, how := netlink.Ndmsg{Family: f}, unix.NLM_F_DUMP
+		var a attrs
+		if like.IP.IsValid() && index != 0 {
+			header.Index, how = uint32(index), 0
+			a.ip(netlink.NDA_DST, like.IP)
+		} else {
+			a.said32(netlink.NDA_IFINDEX, index)
+		}
+		err := s.dump(unix.RTM_GETNEIGH, how, &header, a, func(m []byte) {
+			n := readNeigh(m, names)
+			if n.State != "noarp" && (!like.IP.IsValid() || like.IP == n.IP) {
+				list = append(list, n)
+			}
+		})
+		if err != nil && !missing(err) {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func readNeigh(m []byte, names names) Neigh {
+	header := readNdmsg(m)
+	n := Neigh{
+		Dev: names.of(int(header.Index)), State: neighStates.word(int(header.State)),
+		Router: header.Flags&netlink.NTF_ROUTER != 0,
+	}
+	visit(m[header.Len():], func(kind int, value []byte) {
+		switch kind {
+		case netlink.NDA_DST:
+			n.IP = addr(value)
+		case netlink.NDA_LLADDR:
+			n.Address = mac(value)
+		}
+	})
+	return n
+}
+
+// readNdmsg reads the header of messages about neighbours.
+func readNdmsg(m []byte) *netlink.Ndmsg {
+	return &netlink.Ndmsg{
+		Family: m[0], Index: uint32(number(m[4:8])), State: uint16(number(m[8:10])), Flags: m[10], Type: m[11],
+	}
+}
+
+// listFDB lists the entries of one device, or of all. Those of one address are picked here, since the kernel's answer to a
+// question for one names a single remote of several.
+func (s *system) listFDB(like FDB) ([]Object, error) {
+	index, err := s.index(like.Dev)
+	if err != nil {
+		return nil, nil
+	}
+	header := netlink.Ndmsg{Family: unix.AF_BRIDGE}
+	var a attrs
+	a.said32(netlink.NDA_IFINDEX, index)
+	var list []Object
+	names := s.names()
+	err = s.dump(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, &header, a, func(m []byte) {
+		if f := readFDB(m, names); like.Address == "" || like.Address == f.Address {
+			list = append(list, f)
+		}
+	})
+	if missing(err) {
+		return list, nil
+	}
+	return list, err
+}
+
+var fdbFlags = []flag{{netlink.NTF_OFFLOADED, "offload"}, {netlink.NTF_EXT_LEARNED, "extern_learn"}, {netlink.NTF_STICKY, "sticky"}}
+
+func readFDB(m []byte, names names) FDB {
+	header := readNdmsg(m)
+	f := FDB{Dev: names.of(int(header.Index)), Flags: flags(int(header.Flags), fdbFlags)}
+	// Of two bits that were set, a bridge tells one.
+	switch {
+	case header.State&netlink.NUD_PERMANENT != 0:
+		f.State = "permanent"
+	case header.State&netlink.NUD_NOARP != 0:
+		f.State = "static"
+	default:
+		f.State = fdbStates.word(int(header.State))
+	}
+	visit(m[header.Len():], func(kind int, value []byte) {
+		switch kind {
+		case netlink.NDA_LLADDR:
+			f.Address = mac(value)
+		case netlink.NDA_DST:
+			f.Dst = addr(value)
+		case netlink.NDA_VLAN:
+			f.VLAN = number(value)
+		case netlink.NDA_PORT:
+			f.Port = portNumber(value)
+		case netlink.NDA_VNI:
+			f.VNI = number(value)
+		case netlink.NDA_IFINDEX:
+			f.Via = names.of(number(value))
+		case netlink.NDA_MASTER:
+			f.Bridge = names.of(number(value))
+		}
+	})
+	f.Master = header.Flags&netlink.NTF_SELF == 0 && f.Bridge != ""
+	return f
+}

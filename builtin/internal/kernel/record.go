@@ -1,0 +1,50 @@
+package kernel
+
+// A record is one line of the file: an object that a scope has come to own, or a place that nobody owns any more.
+type record struct {
+	Scope string `json:"scope,omitzero"`
+	Place string `json:"place"`
+	Link  *Link  `json:"link,omitzero"`
+	Addr  *Addr  `json:"addr,omitzero"`
+	Route *Route `json:"route,omitzero"`
+	Neigh *Neigh `json:"neigh,omitzero"`
+	FDB   *FDB   `json:"fdb,omitzero"`
+	Peer  *Peer  `json:"peer,omitzero"`
+}
+
+func (r record) object() Object {
+	switch {
+	case r.Link != nil:
+		return *r.Link
+	case r.Addr != nil:
+		return *r.Addr
+	case r.Route != nil:
+		return *r.Route
+	case r.Neigh != nil:
+		return *r.Neigh
+	case r.FDB != nil:
+		return *r.FDB
+	case r.Peer != nil:
+		return *r.Peer
+	}
+	return nil
+}
+
+func (e entry) record() record {
+	r := record{Scope: e.scope, Place: e.place}
+	switch o := e.object.(type) {
+	case Link:
+		r.Link = &o
+	case Addr:
+		r.Addr = &o
+	case Route:
+		r.Route = &o
+	case Neigh:
+		r.Neigh = &o
+	case FDB:
+		r.FDB = &o
+	case Peer:
+		r.Peer = &o
+	}
+	return r
+}

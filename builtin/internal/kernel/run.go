@@ -1,0 +1,220 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"sync"
+)
+
+// A Run is a series of operations in one scope that can be taken back as a whole. Its methods may be called concurrently.
+type Run struct {
+	scopes  *Scopes
+	scope   string
+	mu      sync.Mutex
+	undo    []func(context.Context) error // one for each thing done, in the order it was done
+	touched map[string]bool               // places of what the run made, or found as it wanted it
+}
+
+// List is the Kernel's.
+func (r *Run) List(ctx context.Context, like Object) ([]Object, error) {
+	return r.scopes.kernel.List(ctx, like)
+}
+
+// Do carries operations out as a Kernel does, with two differences for what this scope owns: adding it once more
+// succeeds, and replaces it if it differs; deleting it succeeds when it is gone already.
+func (r *Run) Do(ctx context.Context, ops ...Op) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, op := range ops {
+		if err := r.do(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *Run) do(ctx context.Context, op Op) error {
+	_, peer := op.Object.(Peer)
+	switch {
+	case op.Verb == Del:
+		return r.del(ctx, op)
+	case (op.Verb == Add || op.Verb == Append) && !peer:
+		return r.add(ctx, op)
+	}
+	return r.change(ctx, op)
+}
+
+func (r *Run) add(ctx context.Context, op Op) error {
+	was, owned := r.scopes.ledger.at(place(op.Verb, op.Object))
+	inverse := []Op{{Del, op.Object}}
+	if op.Verb == Append {
+		var err error
+		if inverse, err = r.inverse(ctx, op); err != nil {
+			return err
+		}
+	}
+	err := r.carry(ctx, op, inverse)
+	if !errors.Is(err, fs.ErrExist) || !owned || was.scope != r.scope {
+		return err
+	}
+	if op.String() == (Op{op.Verb, was.object}).String() {
+		r.touched[was.place] = true
+		return nil
+	}
+	if _, link := op.Object.(Link); !link {
+		return r.change(ctx, Op{Replace, op.Object})
+	}
+	// No link can be changed into another.
+	if err := r.del(ctx, Op{Del, was.object}); err != nil {
+		return err
+	}
+	return r.carry(ctx, op, []Op{{Del, op.Object}})
+}
+
+func (r *Run) change(ctx context.Context, op Op) error {
+	inverse, err := r.inverse(ctx, op)
+	if err != nil {
+		return err
+	}
+	if l, ok := op.Object.(Link); ok && l.Rename != "" {
+		return r.rename(ctx, op, inverse)
+	}
+	return r.carry(ctx, op, inverse)
+}
+
+// carry has the kernel do the operation, after the ledger was told what the scope is about to own.
+func (r *Run) carry(ctx context.Context, op Op, inverse []Op) error {
+	place := place(op.Verb, op.Object)
+	release, err := r.claim(op, place)
+	if err != nil {
+		return err
+	}
+	if err := r.scopes.kernel.Do(ctx, op); err != nil {
+		release()
+		return err
+	}
+	r.touched[place] = true
+	r.undo = append(r.undo, func(ctx context.Context) error { return r.takeBack(ctx, inverse, release) })
+	return nil
+}
+
+// claim makes the scope the owner of what the operation makes. A change makes nothing, but what the scope owns is known
+// in its new form from then on. Links and WireGuard devices are known as they were made.
+func (r *Run) claim(op Op, place string) (release func(), err error) {
+	was, owned := r.scopes.ledger.at(place)
+	mine := owned && was.scope == r.scope
+	_, peer := op.Object.(Peer)
+	makes := op.Verb == Add || op.Verb == Append || op.Verb == Replace || peer
+	switch op.Object.(type) {
+	case Device:
+		return func() {}, nil
+	case Link:
+		if op.Verb != Add {
+			return func() {}, nil
+		}
+	}
+	if !makes && !mine || mine && was.object.command(Add) == op.Object.command(Add) {
+		return func() {}, nil
+	}
+	if err := r.scopes.ledger.own(r.scope, place, op.Object); err != nil {
+		return nil, err
+	}
+	return func() {
+		if owned {
+			r.giveBack([]entry{was})
+		} else {
+			r.scopes.ledger.free(place)
+		}
+	}, nil
+}
+
+// giveBack restores ownership. What the ledger's file could not be told holds in memory at least.
+func (r *Run) giveBack(entries []entry) {
+	for _, e := range entries {
+		if err := r.scopes.ledger.own(e.scope, e.place, e.object); err != nil {
+			r.scopes.log.Warn("ledger lacks what was restored", "place", e.place, "err", err)
+		}
+	}
+}
+
+// takeBack applies inverse operations. What they were to bring about may have come to be by other ways, or have gone.
+func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error {
+	var errs []error
+	for _, op := range inverse {
+		err := r.scopes.kernel.Do(ctx, op)
+		if op.Verb == Add && errors.Is(err, fs.ErrExist) || op.Verb == Del && errors.Is(err, fs.ErrNotExist) {
+			err = nil
+		}
+		errs = append(errs, err)
+	}
+	err := errors.Join(errs...)
+	if err == nil {
+		release()
+	}
+	return err
+}
+
+// del deletes, and takes what goes away with it out of every scope's ownership.
+func (r *Run) del(ctx context.Context, op Op) error {
+	lost := r.losing(op.Object)
+	mine := slices.ContainsFunc(lost, func(e entry) bool { return e.scope == r.scope && means(op.Object, e.object) })
+	inverse, err := r.rebuilding(ctx, op.Object)
+	if err != nil {
+		return err
+	}
+	if err := r.scopes.kernel.Do(ctx, op); errors.Is(err, fs.ErrNotExist) && mine {
+		inverse = nil
+	} else if err != nil {
+		return err
+	}
+	for _, e := range lost {
+		r.scopes.ledger.free(e.place)
+	}
+	r.undo = append(r.undo, func(ctx context.Context) error {
+		return r.takeBack(ctx, inverse, func() { r.giveBack(lost) })
+	})
+	return nil
+}
+
+// losing is what nobody owns any more once the object is deleted.
+func (r *Run) losing(o Object) []entry {
+	if l, ok := o.(Link); ok {
+		return r.scopes.ledger.hanging(l.Name)
+	}
+	if e, ok := r.scopes.ledger.at(o.Key()); ok && means(o, e.object) {
+		return []entry{e}
+	}
+	for _, e := range r.scopes.ledger.of(r.scope) {
+		if means(o, e.object) {
+			return []entry{e}
+		}
+	}
+	return nil
+}
+
+// rename changes a link's name, in the ledger too.
+func (r *Run) rename(ctx context.Context, op Op, inverse []Op) error {
+	if err := r.scopes.kernel.Do(ctx, op); err != nil {
+		return err
+	}
+	l := op.Object.(Link)
+	moved := r.scopes.ledger.hanging(l.Name)
+	var places []string
+	for _, e := range moved {
+		o := renamed(e.object, l.Name, l.Rename)
+		places = append(places, o.Key())
+		r.scopes.ledger.free(e.place)
+		r.giveBack([]entry{{scope: e.scope, place: o.Key(), object: o}})
+	}
+	r.undo = append(r.undo, func(ctx context.Context) error {
+		return r.takeBack(ctx, inverse, func() {
+			for _, p := range places {
+				r.scopes.ledger.free(p)
+			}
+			r.giveBack(moved)
+		})
+	})
+	return nil
+}

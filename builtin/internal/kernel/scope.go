@@ -1,0 +1,93 @@
+package kernel
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+)
+
+// Scopes are the owners of what overlayd makes in the kernel: one for the node itself, one for each peer. They make
+// imperative changes repeatable and undoable, which is package hooks' promise to the authors of hooks.
+//
+// An object belongs to the scope that made or replaced it last, until it is deleted or its link is. Ownership is kept in
+// a file as well: it is written before the object is made, so that a process which dies at any moment forgets nothing,
+// and at worst owns one object that it did not come to make.
+type Scopes struct {
+	kernel Kernel
+	ledger *ledger
+	log    *slog.Logger
+}
+
+// NewScopes takes up the ownership that the file at the path tells of, unless the machine was booted since, or this is
+// another network namespace. Lines of the file that are damaged are set aside, beside it, and logged. An empty path keeps
+// ownership in memory alone.
+func NewScopes(k Kernel, ledgerPath string, log *slog.Logger) (*Scopes, error) {
+	now, err := thisLife()
+	if err != nil {
+		return nil, err
+	}
+	return newScopes(k, ledgerPath, now, log)
+}
+
+func newScopes(k Kernel, ledgerPath string, now life, log *slog.Logger) (*Scopes, error) {
+	ledger, err := openLedger(ledgerPath, now, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Scopes{kernel: k, ledger: ledger, log: log}, nil
+}
+
+// Begin opens a run in the scope of that name. The run ends with one of Undo, Keep, Sweep and Clear; until then no other
+// may be open in the scope.
+func (s *Scopes) Begin(scope string) *Run {
+	return &Run{scopes: s, scope: scope, touched: map[string]bool{}}
+}
+
+// Names returns the names of the scopes that own something, sorted.
+func (s *Scopes) Names() []string {
+	s.ledger.mu.Lock()
+	defer s.ledger.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.ledger.scopes))
+}
+
+// Owned returns what the scope owns, as it was made, oldest first.
+func (s *Scopes) Owned(scope string) []Object {
+	var list []Object
+	for _, e := range s.ledger.of(scope) {
+		list = append(list, e.object)
+	}
+	return list
+}
+
+// LinkMTU returns the smallest MTU, in bytes, of the links that the scope owns; 0 without any.
+func (s *Scopes) LinkMTU(ctx context.Context, scope string) (int, error) {
+	smallest := 0
+	for _, o := range s.Owned(scope) {
+		owned, ok := o.(Link)
+		if !ok {
+			continue
+		}
+		have, err := s.link(ctx, owned.Name)
+		if err != nil {
+			return 0, err
+		}
+		if have != nil && (smallest == 0 || have.MTU < smallest) {
+			smallest = have.MTU
+		}
+	}
+	return smallest, nil
+}
+
+// link is the link of that name, nil when there is none.
+func (s *Scopes) link(ctx context.Context, name string) (*Link, error) {
+	list, err := s.kernel.List(ctx, Link{Name: name})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	l := list[0].(Link)
+	return &l, nil
+}
+
+// Close gives the file back. The Kernel stays open, and what is owned stays as it is.
+func (s *Scopes) Close() error { return s.ledger.close() }

@@ -1,0 +1,247 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Key is "link NAME".
+func (l Link) Key() string { return "link " + l.Name }
+
+// Key is "address DEV PREFIX"; IPv6 addresses are alone on their link whatever their prefix length.
+func (a Addr) Key() string {
+	if a.Prefix.Addr().Is6() {
+		return "address " + a.Dev + " " + a.Prefix.Addr().String()
+	}
+	return "address " + a.Dev + " " + a.local()
+}
+
+// Key is "route TABLE PREFIX METRIC": two routes that differ only in their hops take one place.
+func (r Route) Key() string {
+	metric := r.Metric
+	if metric == 0 && r.Dst.Addr().Is6() {
+		metric = defaultMetric6
+	}
+	return fmt.Sprintf("route %d %s %d", r.table(), r.Dst.Masked(), metric)
+}
+
+// Key is "neighbour DEV IP".
+func (n Neigh) Key() string { return "neighbour " + n.Dev + " " + n.IP.String() }
+
+// Key is "fdb DEV MAC TABLE VLAN VNI".
+func (f FDB) Key() string {
+	return fmt.Sprintf("fdb %s %s %s %d %d", f.Dev, f.Address, f.where(), f.VLAN, f.VNI)
+}
+
+// Key is "device NAME".
+func (d Device) Key() string { return "device " + d.Name }
+
+// Key is "peer DEV KEY".
+func (p Peer) Key() string { return "peer " + p.Dev + " " + p.PublicKey.String() }
+
+func (l Link) command(verb Verb) string {
+	w := command("ip", "link", verb.String())
+	switch verb {
+	case Del:
+		w.name("dev", l.Name)
+		return w.String()
+	case Add:
+		w.when(l.Kind != "vxlan" && l.Kind != "veth" && l.Lower != "", "link", l.Lower)
+		w.name("name", l.Name)
+	default:
+		w.add("dev", l.Name)
+	}
+	w.text("name", l.Rename)
+	w.number("mtu", l.MTU)
+	w.text("address", string(l.Address))
+	w.number("txqueuelen", l.TxQueue)
+	w.when(l.Alias != "" || l.NoAlias, "alias", quoted(l.Alias))
+	w.text("master", l.Master)
+	w.when(l.NoMaster, "nomaster")
+	w.when(l.State == Up, "up")
+	w.when(l.State == Down, "down")
+	if verb == Add && l.Kind != "" {
+		w.add("type", l.Kind)
+		l.kindWords(w)
+	}
+	return w.String()
+}
+
+func (l Link) kindWords(w *words) {
+	w.number("id", l.VLAN)
+	w.when(l.Kind == "veth" && l.Peer != "", "peer", "name", l.Peer)
+	v := l.VXLAN
+	if v == nil {
+		return
+	}
+	w.add("id", strconv.Itoa(v.ID))
+	if v.Remote.IsMulticast() {
+		w.ip("group", v.Remote)
+	} else {
+		w.ip("remote", v.Remote)
+	}
+	w.ip("local", v.Local)
+	w.text("dev", l.Lower)
+	w.number("dstport", v.Port)
+	w.number("ttl", v.TTL)
+	w.when(!v.Learning, "nolearning")
+	w.when(v.GBP, "gbp")
+	if v.Checksum != nil {
+		w.add(map[bool]string{true: "udpcsum", false: "noudpcsum"}[*v.Checksum])
+	}
+}
+
+func (a Addr) command(verb Verb) string {
+	w := command("ip", "address", verb.String(), a.local(), "dev", a.Dev)
+	w.ip("broadcast", a.Broadcast)
+	w.text("scope", a.Scope)
+	w.text("label", a.Label)
+	w.when(a.NoPrefix, "noprefixroute")
+	return w.String()
+}
+
+func (a Addr) local() string {
+	if a.Peer.IsValid() {
+		return a.Prefix.Addr().String() + " peer " + a.Peer.String()
+	}
+	return a.Prefix.String()
+}
+
+func (r Route) command(verb Verb) string {
+	w := command("ip", "route", verb.String())
+	w.when(r.Type != "" && r.Type != "unicast", r.Type)
+	// Without an address of its family ip takes "default" for IPv4.
+	if r.Dst.Bits() == 0 && r.Dst.Addr().Is4() {
+		w.add("default")
+	} else {
+		w.add(r.Dst.String())
+	}
+	if len(r.Hops) == 1 {
+		r.Hops[0].words(w, r.Dst.Addr())
+	}
+	w.ip("src", r.Src)
+	w.number("metric", r.Metric)
+	w.number("table", r.Table)
+	w.number("proto", r.Protocol)
+	w.text("scope", r.Scope)
+	w.number("mtu", r.MTU)
+	w.number("advmss", r.AdvMSS)
+	if len(r.Hops) > 1 {
+		for _, h := range r.Hops {
+			w.add("nexthop")
+			h.words(w, r.Dst.Addr())
+			w.number("weight", h.Weight)
+		}
+	}
+	return w.String()
+}
+
+func (h Hop) words(w *words, dst netip.Addr) {
+	if h.Via.Is6() && dst.Is4() {
+		w.ip("via inet6", h.Via)
+	} else {
+		w.ip("via", h.Via)
+	}
+	w.text("dev", h.Dev)
+	w.when(h.Onlink, "onlink")
+}
+
+func (n Neigh) command(verb Verb) string {
+	w := command("ip", "neighbour", verb.String(), n.IP.String())
+	if verb == Del {
+		w.add("dev", n.Dev)
+		return w.String()
+	}
+	w.text("lladdr", string(n.Address))
+	w.add("dev", n.Dev, "nud", stateOr(n.State))
+	return w.String()
+}
+
+func (f FDB) command(verb Verb) string {
+	w := command("bridge", "fdb", verb.String(), string(f.Address), "dev", f.Dev)
+	w.ip("dst", f.Dst)
+	w.number("vlan", f.VLAN)
+	w.number("port", f.Port)
+	w.number("vni", f.VNI)
+	w.text("via", f.Via)
+	w.add(f.where())
+	w.when(verb != Del, stateOr(f.State))
+	return w.String()
+}
+
+// where names the table that the entry is in.
+func (f FDB) where() string {
+	if f.Master {
+		return "master"
+	}
+	return "self"
+}
+
+// stateOr is the state of an entry that says none: what people add by hand stays.
+func stateOr(state string) string {
+	if state == "" {
+		return "permanent"
+	}
+	return state
+}
+
+func (d Device) command(Verb) string {
+	w := command("wg", "set", d.Name)
+	if d.ListenPort != nil {
+		w.add("listen-port", strconv.Itoa(*d.ListenPort))
+	}
+	if d.Mark != nil {
+		w.add("fwmark", strconv.Itoa(*d.Mark))
+	}
+	if d.PrivateKey != nil {
+		w.add("private-key", d.PrivateKey.String())
+	}
+	return w.String()
+}
+
+func (p Peer) command(verb Verb) string {
+	w := command("wg", "set", p.Dev, "peer", p.PublicKey.String())
+	if verb == Del {
+		w.add("remove")
+		return w.String()
+	}
+	if p.Preshared != nil {
+		w.add("preshared-key", p.Preshared.String())
+	}
+	w.when(p.Endpoint.IsValid(), "endpoint", p.Endpoint.String())
+	if p.Keepalive != nil {
+		w.add("persistent-keepalive", strconv.Itoa(int(p.Keepalive.Seconds())))
+	}
+	if p.AllowedIPs != nil {
+		w.add("allowed-ips", p.allowed())
+	}
+	return w.String()
+}
+
+// allowed is the peer's prefixes as wg reads them: a plus adds to those that are there.
+func (p Peer) allowed() string {
+	if len(p.AllowedIPs) == 0 {
+		return quoted("")
+	}
+	plus := map[bool]string{false: "+"}[p.ReplaceIPs]
+	var list []string
+	for _, prefix := range p.AllowedIPs {
+		list = append(list, plus+prefix.String())
+	}
+	return strings.Join(list, ",")
+}
+
+// Numbers that the kernel puts in for what is not said.
+const (
+	mainTable      = 254
+	defaultMetric6 = 1024
+)
+
+func (r Route) table() int {
+	if r.Table == 0 {
+		return mainTable
+	}
+	return r.Table
+}

@@ -1,0 +1,240 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"sync"
+
+	"golang.org/x/sys/unix"
+	"golang.zx2c4.com/wireguard/conn"
+	"golang.zx2c4.com/wireguard/device"
+	"golang.zx2c4.com/wireguard/tun"
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
+)
+
+// tunnels are the WireGuard devices that run in this process.
+type tunnels struct {
+	log     *slog.Logger
+	running sync.WaitGroup
+	mu      sync.Mutex
+	ours    map[string]*tunnel
+}
+
+// A tunnel is a WireGuard device on a TUN link. The link lives as long as the device has it open: whichever of the two
+// ends first takes the other along.
+type tunnel struct {
+	device *device.Device
+	socket *uapiSocket   // nil when another process has the socket of that name
+	ended  chan struct{} // closed when device and socket are gone
+}
+
+func newTunnels(log *slog.Logger) *tunnels { return &tunnels{log: log, ours: map[string]*tunnel{}} }
+
+// get is the tunnel behind the link of that name, nil when it is not one of this process.
+func (ts *tunnels) get(name string) *tunnel {
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	return ts.ours[name]
+}
+
+// create makes the link and runs WireGuard on it. Without a socket the device works all the same: programs other than
+// this one just cannot see it.
+func (ts *tunnels) create(name string, mtu int) error {
+	ts.remove(name) // one whose link somebody deleted just now may not be through yet
+	if mtu == 0 {
+		mtu = device.DefaultMTU
+	}
+	link, err := tun.CreateTUN(name, mtu)
+	if errors.Is(err, os.ErrPermission) || errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("make TUN link for userspace WireGuard: %w (try: modprobe tun)", err)
+	}
+	t := &tunnel{
+		device: device.NewDevice(link, conn.NewDefaultBind(), deviceLogger(ts.log.With("link", name))),
+		ended:  make(chan struct{}),
+	}
+	// Soon the library takes the link to be up, which it is not, and opens a port. Now is better than amid what comes next.
+	if err := t.device.Up(); err != nil {
+		t.device.Close()
+		return err
+	}
+	if t.socket, err = listenUAPI(name, t.device.IpcHandle); err != nil {
+		ts.log.Warn("WireGuard device is not visible to other programs", "link", name, "err", err)
+	}
+	ts.mu.Lock()
+	ts.ours[name] = t
+	ts.mu.Unlock()
+	ts.log.Info("WireGuard runs in userspace, since this kernel has none", "link", name)
+	ts.running.Go(func() { ts.await(t) })
+	return nil
+}
+
+// await closes what belongs to a tunnel when its device ends, by us or by somebody's ip link del.
+func (ts *tunnels) await(t *tunnel) {
+	<-t.device.Wait()
+	t.socket.close()
+	ts.mu.Lock()
+	for name, other := range ts.ours {
+		if other == t {
+			delete(ts.ours, name)
+		}
+	}
+	ts.mu.Unlock()
+	close(t.ended)
+}
+
+// remove ends the tunnel of that name and reports whether there was one.
+func (ts *tunnels) remove(name string) bool {
+	t := ts.get(name)
+	if t == nil {
+		return false
+	}
+	t.device.Close()
+	<-t.ended
+	return true
+}
+
+// close ends all tunnels.
+func (ts *tunnels) close() {
+	ts.mu.Lock()
+	names := slices.Collect(maps.Keys(ts.ours))
+	ts.mu.Unlock()
+	for _, name := range names {
+		ts.remove(name)
+	}
+	ts.running.Wait()
+}
+
+// up opens the device's port, before its link is up. The device would do so by itself once the link is, but would only log
+// that the port is in use.
+func (t *tunnel) up(name string) error { return t.keepingPort(name, t.device.Up) }
+
+// configure changes the device.
+func (t *tunnel) configure(name string, c wgtypes.Config) error {
+	set := func() error { return t.device.IpcSet(configText(c)) }
+	if c.ListenPort == nil {
+		return set()
+	}
+	return t.keepingPort(name, set)
+}
+
+// keepingPort does what may fail for want of a port, and then restores the port that the device had: by itself the device
+// forgets it, would take any other the next time, and until then have none.
+func (t *tunnel) keepingPort(name string, do func() error) error {
+	before, err := t.read(name)
+	if err != nil {
+		return err
+	}
+	if err := do(); err != nil {
+		return errors.Join(err, t.device.IpcSet(configText(wgtypes.Config{ListenPort: &before.ListenPort})))
+	}
+	return nil
+}
+
+func (t *tunnel) read(name string) (*wgtypes.Device, error) {
+	text, err := t.device.IpcGet()
+	if err != nil {
+		return nil, err
+	}
+	return readConfig(name, text)
+}
+
+// deviceLogger passes the library's messages on: what it does for debugging, errors as warnings. Two of them are no news:
+// the MTU of a link that was deleted, and an error that IpcSet returns as well.
+func deviceLogger(log *slog.Logger) *device.Logger {
+	say := func(level slog.Level, format string, args []any) {
+		if log.Enabled(context.Background(), level) {
+			log.Log(context.Background(), level, "WireGuard: "+fmt.Sprintf(format, args...))
+		}
+	}
+	return &device.Logger{
+		Verbosef: func(format string, args ...any) { say(slog.LevelDebug, format, args) },
+		Errorf: func(format string, args ...any) {
+			if format == "%v" || format == "Failed to load updated MTU of device: %v" {
+				say(slog.LevelDebug, format, args)
+				return
+			}
+			say(slog.LevelWarn, format, args)
+		},
+	}
+}
+
+// A uapiSocket is where other programs, such as wg, reach a device.
+type uapiSocket struct {
+	listener net.Listener
+	mu       sync.Mutex
+	open     map[net.Conn]bool // nil once closed
+	serving  sync.WaitGroup
+}
+
+func socketPath(name string) string { return "/var/run/wireguard/" + name + ".sock" }
+
+// listenUAPI makes the socket and serves each connection by handle. The library has a listener of its own, which gives up
+// when somebody changes the socket's mode or owner.
+func listenUAPI(name string, handle func(net.Conn)) (*uapiSocket, error) {
+	path := socketPath(name)
+	if err := os.MkdirAll("/var/run/wireguard", 0o755); err != nil {
+		return nil, err
+	}
+	if c, err := net.Dial("unix", path); err == nil {
+		c.Close()
+		return nil, fmt.Errorf("%s is in use by another process", path)
+	}
+	os.Remove(path) // of a process that was killed
+	mask := unix.Umask(0o077)
+	listener, err := net.Listen("unix", path)
+	unix.Umask(mask)
+	if err != nil {
+		return nil, err
+	}
+	s := &uapiSocket{listener: listener, open: map[net.Conn]bool{}}
+	s.serving.Go(func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.serve(c, handle)
+		}
+	})
+	return s, nil
+}
+
+func (s *uapiSocket) serve(c net.Conn, handle func(net.Conn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		c.Close()
+		return
+	}
+	s.open[c] = true
+	s.serving.Go(func() {
+		handle(c)
+		s.mu.Lock()
+		delete(s.open, c)
+		s.mu.Unlock()
+	})
+}
+
+// close removes the socket, ends all connections and waits for their goroutines.
+func (s *uapiSocket) close() {
+	if s == nil {
+		return
+	}
+	s.listener.Close()
+	s.mu.Lock()
+	for c := range s.open {
+		c.Close()
+	}
+	s.open = nil
+	s.mu.Unlock()
+	s.serving.Wait()
+}

@@ -1,0 +1,256 @@
+package kernel
+
+import (
+	"cmp"
+	"context"
+	"net/netip"
+	"slices"
+)
+
+// inverse is what brings back the present state after an operation that changes or makes something.
+func (r *Run) inverse(ctx context.Context, op Op) ([]Op, error) {
+	switch o := op.Object.(type) {
+	case Link:
+		return r.inverseLink(ctx, o)
+	case Device:
+		return r.inverseDevice(ctx, o)
+	case Peer:
+		return r.inversePeer(ctx, o)
+	}
+	if op.Verb == Append {
+		have, err := r.listed(ctx, op.Object)
+		if err != nil {
+			return nil, err
+		}
+		if len(have) > 0 {
+			return nil, nil // there already: nothing will happen, or the kernel will refuse
+		}
+		return []Op{{Del, op.Object}}, nil
+	}
+	have, err := r.present(ctx, op.Object)
+	if err != nil {
+		return nil, err
+	}
+	if len(have) > 0 {
+		return []Op{{Replace, have[0]}}, nil
+	}
+	return []Op{{Del, op.Object}}, nil
+}
+
+// present is what is at the object's place now. The ledger answers for what some scope owns, which saves the kernel
+// from being asked on the way that runs most often.
+func (r *Run) present(ctx context.Context, o Object) ([]Object, error) {
+	if e, ok := r.scopes.ledger.at(o.Key()); ok {
+		return []Object{e.object}, nil
+	}
+	list, err := r.List(ctx, narrow(o))
+	return slices.DeleteFunc(list, func(have Object) bool { return have.Key() != o.Key() }), err
+}
+
+// listed is what the kernel has that a deletion of the object can mean, which may be several.
+func (r *Run) listed(ctx context.Context, o Object) ([]Object, error) {
+	list, err := r.List(ctx, narrow(o))
+	return slices.DeleteFunc(list, func(have Object) bool { return !means(o, have) }), err
+}
+
+// narrow is what to ask List for to learn of an object.
+func narrow(o Object) Object {
+	switch o := o.(type) {
+	case Addr:
+		return Addr{Dev: o.Dev, Prefix: o.Prefix}
+	case Route:
+		return Route{Dst: o.Dst.Masked(), Table: o.Table, Metric: o.Metric}
+	case Neigh:
+		return Neigh{Dev: o.Dev, IP: o.IP}
+	case FDB:
+		return FDB{Dev: o.Dev, Address: o.Address}
+	}
+	return o
+}
+
+// means reports whether a deletion of the first, which may leave things unsaid, can mean the second.
+func means(o, have Object) bool {
+	switch o := o.(type) {
+	case Route:
+		h, ok := have.(Route)
+		return ok && o.table() == h.table() && o.Dst.Masked() == h.Dst.Masked() && (o.Metric == 0 || o.Metric == h.Metric) && o.covers(h)
+	case FDB:
+		h, ok := have.(FDB)
+		return ok && o.Key() == h.Key() && (!o.Dst.IsValid() || o.Dst == h.Dst)
+	}
+	return o.Key() == have.Key()
+}
+
+func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
+	have, err := r.scopes.link(ctx, l.Name)
+	if have == nil || err != nil {
+		return nil, err
+	}
+	back := Link{Name: l.Name, MTU: have.MTU, TxQueue: have.TxQueue}
+	if l.Rename != "" {
+		back.Name, back.Rename = l.Rename, l.Name
+	}
+	if l.Address != "" {
+		back.Address = have.Address
+	}
+	if l.Alias != "" || l.NoAlias {
+		back.Alias, back.NoAlias = have.Alias, have.Alias == ""
+	}
+	if l.State != Unsaid {
+		back.State = have.State
+	}
+	if l.Master != "" || l.NoMaster {
+		back.Master, back.NoMaster = have.Master, have.Master == ""
+	}
+	inverse := []Op{{Set, back}}
+	// A new link-layer address makes the kernel forget the neighbours, permanent ones too.
+	if l.State == Down && have.State == Up || l.Address != "" {
+		carried, err := r.carried(ctx, *have)
+		return append(inverse, carried...), err
+	}
+	return inverse, nil
+}
+
+func (r *Run) inverseDevice(ctx context.Context, d Device) ([]Op, error) {
+	list, err := r.List(ctx, Device{Name: d.Name})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return []Op{restoring(list[0])}, nil
+}
+
+// inversePeer looks at all peers of the device, since an allowed prefix moves from one peer to the other.
+func (r *Run) inversePeer(ctx context.Context, p Peer) ([]Op, error) {
+	list, err := r.List(ctx, Peer{Dev: p.Dev})
+	if err != nil {
+		return nil, err
+	}
+	inverse := []Op{{Del, p}}
+	for _, o := range list {
+		have := o.(Peer)
+		self := have.PublicKey == p.PublicKey
+		// An endpoint cannot be unsaid, so a peer that had none is made anew.
+		if self && (have.Endpoint.IsValid() || !p.Endpoint.IsValid()) {
+			inverse = inverse[1:]
+		}
+		if self || slices.ContainsFunc(have.AllowedIPs, p.allows) {
+			inverse = append(inverse, restoring(have))
+		}
+	}
+	return inverse, nil
+}
+
+// restoring is the operation that makes an object of List be there. WireGuard's zeros clear what is not set.
+func restoring(o Object) Op {
+	switch o := o.(type) {
+	case Device:
+		if o.PrivateKey == nil {
+			o.PrivateKey = new(Secret)
+		}
+		return Op{Set, o}
+	case Peer:
+		if o.Preshared == nil {
+			o.Preshared = new(Secret)
+		}
+		return Op{Set, o}
+	case FDB:
+		return Op{Append, o} // may be one of several remotes
+	}
+	return Op{Add, o}
+}
+
+// rebuilding is what brings an object back once it is deleted, with all that goes away with it.
+func (r *Run) rebuilding(ctx context.Context, o Object) ([]Op, error) {
+	switch o := o.(type) {
+	case Link:
+		have, err := r.scopes.link(ctx, o.Name)
+		if have == nil || err != nil {
+			return nil, err
+		}
+		carried, err := r.carried(ctx, *have)
+		return append(have.making(), carried...), err
+	case Addr:
+		have, err := r.scopes.link(ctx, o.Dev)
+		if have == nil || err != nil {
+			return nil, err
+		}
+		return r.carried(ctx, *have)
+	case Peer:
+		list, err := r.List(ctx, o)
+		if err != nil || len(list) == 0 {
+			return nil, err
+		}
+		return []Op{restoring(list[0])}, nil
+	}
+	if e, ok := r.scopes.ledger.at(o.Key()); ok && means(o, e.object) {
+		return []Op{restoring(e.object)}, nil
+	}
+	have, err := r.listed(ctx, o)
+	if _, route := o.(Route); route && len(have) > 1 {
+		have = have[:1] // the kernel deletes the first that fits
+	}
+	var ops []Op
+	for _, h := range have {
+		ops = append(ops, restoring(h))
+	}
+	return ops, err
+}
+
+// making is how a link is made that List has found.
+func (l Link) making() []Op {
+	anew := Link{
+		Name: l.Name, Kind: l.Kind, MTU: l.MTU, Address: l.Address, TxQueue: l.TxQueue,
+		Lower: l.Lower, Peer: l.Peer, VXLAN: l.VXLAN, VLAN: l.VLAN,
+	}
+	ops := []Op{{Add, anew}}
+	if l.Alias != "" || l.Master != "" || l.State == Up {
+		ops = append(ops, Op{Set, Link{Name: l.Name, Alias: l.Alias, Master: l.Master, State: l.State}})
+	}
+	return ops
+}
+
+// carried is how to make what hangs on a link, each after what it needs. What the kernel makes by itself, or learns, is
+// left to it.
+func (r *Run) carried(ctx context.Context, l Link) ([]Op, error) {
+	likes := []Object{Addr{Dev: l.Name}, Neigh{Dev: l.Name}, FDB{Dev: l.Name}, Route{Table: AnyTable}}
+	if l.Kind == "wireguard" {
+		likes = append(likes, Device{Name: l.Name}, Peer{Dev: l.Name})
+	}
+	var found []Object
+	for _, like := range likes {
+		list, err := r.List(ctx, like)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range list {
+			if hangsOn(o, l.Name) && lasting(o) {
+				found = append(found, o)
+			}
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Object) int { return cmp.Compare(turn(a), turn(b)) })
+	var ops []Op
+	for _, o := range found {
+		ops = append(ops, restoring(o))
+	}
+	return ops, nil
+}
+
+// lasting reports whether somebody made the object, and it stays until somebody deletes it.
+func lasting(o Object) bool {
+	const byKernel, local = 2, 255
+	switch o := o.(type) {
+	case Addr:
+		return !slices.Contains(o.Flags, "dynamic")
+	case Route:
+		return o.Protocol != byKernel && o.Table != local
+	case Neigh:
+		return o.State == "permanent"
+	case FDB:
+		return o.Dst.IsValid() && o.State != "dynamic" && o.State != "stale"
+	}
+	return true
+}
+
+// allows reports whether the prefix is among those that the peer is to have.
+func (p Peer) allows(ip netip.Prefix) bool { return slices.Contains(p.AllowedIPs, ip) }
