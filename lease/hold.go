@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,32 +52,68 @@ func (m *Manager) renew(ctx context.Context) error { return m.store.Renew(ctx, m
 
 // restore makes the store say of the own lease what it should. It answers ErrLost when another node holds the subnets.
 func (m *Manager) restore(ctx context.Context) error {
+	race := pause{first: 10 * time.Millisecond, limit: 500 * time.Millisecond}
+	for {
+		s, err := m.store.Load(ctx)
+		if err != nil {
+			return err
+		}
+		if err := m.foreign(s); err != nil {
+			return err
+		}
+		own, err := m.rewrite(ctx, s)
+		if err == nil {
+			m.setOwn(own)
+		}
+		if !errors.Is(err, ErrTaken) && !errors.Is(err, ErrLost) {
+			return err
+		}
+		if err := sleep(ctx, race.delay()); err != nil { // the store changed meanwhile: look again
+			return err
+		}
+	}
+}
+
+// foreign is ErrLost if another node holds the own lease's subnets. One whose lease merely overlaps, while the own is in
+// its place, does not.
+func (m *Manager) foreign(s Snapshot) error {
 	own := m.ownRecord()
-	s, err := m.store.Load(ctx)
-	if err != nil {
-		return err
+	for _, r := range s.Records {
+		if r.Key() != own.Key() {
+			continue
+		}
+		if m.owns(r.Lease) || r.NodeID == "" && m.sameAddress(r.Lease, own.Lease) {
+			return nil
+		}
+		return fmt.Errorf("%w: the node at %s has overwritten it", ErrLost, r.publicIP())
 	}
-	i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Key() == own.Key() })
-	switch {
-	case i < 0 && len(s.Free([]Lease{own.Lease})) == 0:
-		return ErrLost
-	case i < 0:
-		m.o.Logger.Warn("own lease was gone from the store, taking it again", "subnet", own.Lease)
-		own, err = m.store.Create(ctx, s, m.o.TTL, own.Lease)
-	case !m.owns(s.Records[i].Lease) && !(s.Records[i].NodeID == "" && m.sameAddress(s.Records[i].Lease, own.Lease)):
-		return fmt.Errorf("%w: the node at %s has overwritten it", ErrLost, s.Records[i].publicIP())
-	case s.Records[i].Equal(own.Lease):
-		own = s.Records[i]
-		err = m.store.Renew(ctx, own)
-	default:
-		m.o.Logger.Warn("own lease was overwritten in the store, writing it again", "subnet", own.Lease)
-		own, err = m.store.Update(ctx, s.Records[i], m.o.TTL, own.Lease)
+	s.Unreadable = slices.DeleteFunc(slices.Clone(s.Unreadable), func(u Unreadable) bool { return u.Key == own.Key() })
+	if len(s.Free([]Lease{own.Lease})) == 0 {
+		return fmt.Errorf("%w: another node has taken the subnet", ErrLost)
 	}
-	if errors.Is(err, ErrTaken) || errors.Is(err, ErrLost) {
-		return errors.New("the store changes while the lease is restored") // look again
+	return nil
+}
+
+// rewrite writes the own lease where it is not as it should be. It answers ErrTaken or ErrLost when the snapshot is out of
+// date.
+func (m *Manager) rewrite(ctx context.Context, s Snapshot) (Record, error) {
+	own := m.ownRecord()
+	for _, r := range s.Records {
+		switch {
+		case r.Key() != own.Key():
+		case r.Equal(own.Lease):
+			return r, m.store.Renew(ctx, r)
+		default:
+			m.o.Logger.Warn("own lease was overwritten in the store, writing it again", "subnet", own.Lease.String())
+			return m.store.Update(ctx, r, m.o.TTL, own.Lease)
+		}
 	}
-	if err == nil {
-		m.setOwn(own)
+	for _, u := range s.Unreadable {
+		if u.Key == own.Key() {
+			m.o.Logger.Warn("own lease was overwritten with what is none, deleting that", "subnet", own.Lease.String(), "err", u.Err)
+			return Record{}, cmp.Or(m.store.Delete(ctx, Record{Lease: own.Lease, Revision: u.Revision}), ErrTaken)
+		}
 	}
-	return err
+	m.o.Logger.Warn("own lease was gone from the store, taking it again", "subnet", own.Lease.String())
+	return m.store.Create(ctx, s, m.o.TTL, own.Lease)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -55,11 +56,13 @@ func NewManager(store Store, network Network, o ManagerOptions) *Manager {
 // address, which is a reservation or left by flannel; one of the subnets it had earlier; any free one. A record of this
 // node that does not fit the network is given back, unless it is a reservation.
 //
-// What stands in the way, be it the store or a network without free subnets, is logged and waited out: the only error is
-// that of the context.
+// What stands in the way, be it the store or a network without free subnets, is logged and waited out: the only errors are
+// that of the context, and data that is not JSON.
 func (m *Manager) Acquire(ctx context.Context, want Lease) (Lease, error) {
-	want = m.fit(want)
-	want.NodeID = m.o.NodeID
+	want, err := m.normal(want)
+	if err != nil {
+		return Lease{}, fmt.Errorf("acquire lease: %w", err)
+	}
 	trouble := reporter{log: m.o.Logger, what: "acquire lease"}
 	race := pause{first: 10 * time.Millisecond, limit: 500 * time.Millisecond}
 	patience := pause{first: 500 * time.Millisecond, limit: 15 * time.Second}
@@ -70,7 +73,7 @@ func (m *Manager) Acquire(ctx context.Context, want Lease) (Lease, error) {
 		case err == nil:
 			trouble.fine()
 			m.setOwn(own)
-			m.o.Logger.Info("lease acquired", "subnet", own.Lease, "reserved", own.Reserved(), "ttl", m.o.TTL)
+			m.o.Logger.Info("lease acquired", "subnet", own.Lease.String(), "reserved", own.Reserved(), "ttl", m.o.TTL)
 			return own.Lease, nil
 		case ctx.Err() != nil:
 			return Lease{}, fmt.Errorf("acquire lease: %w", ctx.Err())
@@ -100,7 +103,7 @@ func (m *Manager) acquire(ctx context.Context, want Lease) (Record, error) {
 		if old.Reserved() {
 			return Record{}, fmt.Errorf("reservation %q does not fit the network: change or delete it in the store", old.Key())
 		}
-		m.o.Logger.Warn("own lease does not fit the network, giving it back", "subnet", old.Lease)
+		m.o.Logger.Warn("own lease does not fit the network, giving it back", "subnet", old.Lease.String())
 		if err := m.store.Delete(ctx, old); err != nil {
 			return Record{}, err
 		}
@@ -118,25 +121,21 @@ func (m *Manager) acquire(ctx context.Context, want Lease) (Record, error) {
 
 // pick pairs the free subnets of the families in use.
 func (m *Manager) pick(s Snapshot, want Lease, wishes []netip.Prefix) ([]Lease, error) {
-	leases := make([]Lease, candidates)
-	for i := range leases {
-		leases[i] = want
-	}
+	leases := slices.Repeat([]Lease{want}, candidates)
+	taken := s.Taken()
 	for _, f := range []struct {
 		pool Pool
 		path func(*Lease) *Path
-		v6   bool
 	}{
-		{m.network.V4, func(l *Lease) *Path { return &l.V4 }, false},
-		{m.network.V6, func(l *Lease) *Path { return &l.V6 }, true},
+		{m.network.V4, func(l *Lease) *Path { return &l.V4 }},
+		{m.network.V6, func(l *Lease) *Path { return &l.V6 }},
 	} {
 		if f.pool.Size() == 0 {
 			continue
 		}
-		taken := s.Taken(f.v6)
-		subnets := f.pool.Pick(len(leases), append(wishes[:len(wishes):len(wishes)], f.pool.Slot(m.o.NodeID)), taken, m.o.Rand)
+		subnets := f.pool.Pick(len(leases), append(slices.Clone(wishes), f.pool.Slot(m.o.NodeID)), taken, m.o.Rand)
 		if len(subnets) == 0 {
-			return nil, exhausted(f.pool, s, taken)
+			return nil, f.pool.exhausted(s)
 		}
 		leases = leases[:len(subnets)]
 		for i, subnet := range subnets {
@@ -146,73 +145,20 @@ func (m *Manager) pick(s Snapshot, want Lease, wishes []netip.Prefix) ([]Lease, 
 	return leases, nil
 }
 
-func exhausted(p Pool, s Snapshot, taken []netip.Prefix) error {
-	reserved := 0
+func (p Pool) exhausted(s Snapshot) error {
+	holders, reserved := 0, 0
+	for _, t := range s.Taken() {
+		if _, ok := p.span(t); ok {
+			holders++
+		}
+	}
 	for _, r := range s.Records {
 		if r.Reserved() {
 			reserved++
 		}
 	}
 	return fmt.Errorf("%w: all %d from %s/%d to %s are taken by %d leases, %d of them reservations",
-		ErrExhausted, p.Size(), p.Min, p.SubnetLen, p.Max, len(taken), reserved)
-}
-
-// mine finds the record that is this node's: by identity, else by public address where the record has no identity. Of several,
-// one that fits the network goes first.
-func (m *Manager) mine(s Snapshot, want Lease) (mine Record, found bool) {
-	best := 0
-	for _, r := range s.Records {
-		rank := 0
-		switch {
-		case m.owns(r.Lease):
-			rank = 2
-		case r.NodeID == "" && m.sameAddress(r.Lease, want):
-			rank = 1
-		default:
-			continue
-		}
-		if m.fits(r.Lease) {
-			rank += 2
-		}
-		if rank > best {
-			mine, best = r, rank
-		}
-	}
-	return mine, best > 0
-}
-
-func (m *Manager) owns(l Lease) bool { return l.NodeID != "" && l.NodeID == m.o.NodeID }
-
-// sameAddress compares the public address that names a node in flannel's eyes: of IPv4, or of IPv6 where there is no IPv4.
-func (m *Manager) sameAddress(l, o Lease) bool {
-	if m.network.V4.Size() > 0 {
-		return l.V4.PublicIP.IsValid() && l.V4.PublicIP == o.V4.PublicIP
-	}
-	return l.V6.PublicIP.IsValid() && l.V6.PublicIP == o.V6.PublicIP
-}
-
-// fits reports whether the lease has a subnet from each pool of the network, and no other.
-func (m *Manager) fits(l Lease) bool {
-	return m.network.V4.matches(l.V4.Subnet) && m.network.V6.matches(l.V6.Subnet)
-}
-
-func (p Pool) matches(s netip.Prefix) bool { return p.Contains(s) || p.Size() == 0 && !s.IsValid() }
-
-// fit clears the halves of families that the network does not use.
-func (m *Manager) fit(l Lease) Lease {
-	if m.network.V4.Size() == 0 {
-		l.V4 = Path{}
-	}
-	if m.network.V6.Size() == 0 {
-		l.V6 = Path{}
-	}
-	return l
-}
-
-// on is what the lease says, on the subnets of l.
-func (l Lease) on(says Lease) Lease {
-	says.V4.Subnet, says.V6.Subnet = l.V4.Subnet, l.V6.Subnet
-	return says
+		ErrExhausted, p.Size(), p.Min, p.SubnetLen, p.Max, holders, reserved)
 }
 
 // Release gives the lease back, so that another node can have its subnets at once. A reservation stays, and so does what

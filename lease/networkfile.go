@@ -90,8 +90,8 @@ func yamlError(err error) error {
 	return fmt.Errorf("neither JSON nor YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// A layout writes YAML nodes as JSON, keys and scalars at the line and column of the file that they come from, so
-// that a place in the JSON is one in the file.
+// A layout writes YAML nodes as JSON, keys and scalars at the line of the file that they come from, and at the column as
+// far as JSON's quotes allow, so that a place in the JSON is one in the file.
 type layout struct {
 	text         []byte
 	line, column int

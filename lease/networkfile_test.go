@@ -37,7 +37,7 @@ func TestNetworkFilesThatAreRefused(t *testing.T) {
 		{"// comment\n{\n  \"Netwrok\": \"10.3.0.0/16\"\n}", `parse network config: 3:3: unknown key "Netwrok"`},
 		{"{\n  \"Network\": \"10.3.0.0/16\"\n  \"SubnetLen\": 24\n}", "parse network config: 3:3: invalid character '\"' after object key:value pair"},
 		{"Network: 10.3.0.0/16\nSubnetLne: 24\n", `parse network config: 2:1: unknown key "SubnetLne": did you mean "SubnetLen"?`},
-		{"Network: 10.3.0.0/16\n\nSubnetMin: 10.3.0.1\n", "parse network config: 3:12: SubnetMin: 10.3.0.1 does not start a /24"},
+		{"Network: 10.3.0.0/16\n\nSubnetMin: 10.3.0.1\n", "parse network config: 3:13: SubnetMin: 10.3.0.1 does not start a /24"},
 		{"Network: 10.3.0.0/16\nNetwork: 10.3.0.0/16\n", `parse network config: 2:1: key "Network" is there a second time`},
 		{"Network: 10.3.0.0/16\nBackend:\n  Type: [x]\n", `parse network config: 3:`},
 		{"Network: 10.3.0.0/16\n24: x\n", `2:1: key "24" is not text: put it in quotes`},
@@ -45,7 +45,7 @@ func TestNetworkFilesThatAreRefused(t *testing.T) {
 		{"Network: &n 10.3.0.0/16\nIPv6Network: *n\n", "2:14: an alias: write out what it stands for"},
 		{"Network: 10.3.0.0/16\nSubnetLen: .inf\n", "2:12: .inf has no form in JSON"},
 		{"Network: 10.3.0.0/16\n---\nNetwork: 10.4.0.0/16\n", "a second YAML document begins"},
-		{"Network: [\n", "neither JSON nor YAML: line 2:"},
+		{"Network: [\n", "neither JSON nor YAML: line 1:"},
 	} {
 		if got, err := lease.ReadNetwork([]byte(test.file)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s\ngot  %s, %v\nwant %s", test.file, got, err, test.want)

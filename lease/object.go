@@ -79,11 +79,10 @@ func (o *object) find(name string) *member {
 // inner is the object that is the value of a member.
 func (o *object) inner(name string) (*object, error) {
 	m := o.find(name)
-	obj, err := readObject(o.text, m.valueAt, m.valueAt+len(m.value))
-	if err != nil {
+	if m.value[0] != '{' {
 		return nil, o.errorAt(name, errors.New("not an object"))
 	}
-	return obj, nil
+	return readObject(o.text, m.valueAt, m.valueAt+len(m.value))
 }
 
 // fill gives each of the keys its value, refuses others, and returns the names of those that mean nothing.

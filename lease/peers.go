@@ -60,7 +60,7 @@ func (m *Manager) divide(s Snapshot) (peers []Lease, aside []Unreadable) {
 		}
 		peer := m.fit(r.Lease)
 		if err := m.misplaced(peer, own); err != nil {
-			aside = append(aside, Unreadable{r.Key(), err})
+			aside = append(aside, Unreadable{r.Key(), err, r.Revision})
 		} else if peer.Key() != noV4 {
 			peers = append(peers, peer)
 		}
@@ -90,7 +90,7 @@ func (m *Manager) misplaced(peer, own Lease) error {
 func (m *Manager) reportAside(aside, before []Unreadable) {
 	for _, u := range aside {
 		if !slices.ContainsFunc(before, func(o Unreadable) bool { return sameUnreadable(u, o) }) {
-			m.o.Logger.Warn("lease set aside", "key", fmt.Sprintf("%.100q", u.Key), "err", u.Err)
+			m.o.Logger.Warn("lease set aside", "key", fmt.Sprintf("%.100s", u.Key), "err", u.Err)
 		}
 	}
 	if m.o.Unreadable != nil {

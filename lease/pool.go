@@ -53,7 +53,8 @@ func (p Pool) At(i uint64) netip.Prefix {
 	return netip.PrefixFrom(join(hi, lo, p.Min.BitLen()), p.SubnetLen)
 }
 
-// Slot is the subnet at which a node of this identity looks first. Nodes that start at once rarely look at the same.
+// Slot is the subnet at which a node of this identity looks first. Nodes that start at once rarely look at the same. The zero
+// Pool has none.
 func (p Pool) Slot(id string) netip.Prefix {
 	h := fnv.New64a()
 	h.Write([]byte(id))

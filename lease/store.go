@@ -30,8 +30,9 @@ func (r Record) Reserved() bool { return r.ID == 0 }
 
 // An Unreadable is something below the leases' prefix that is not a lease. It is set aside: it harms no other lease.
 type Unreadable struct {
-	Key string // as found below the prefix, whatever its bytes: quote it
-	Err error  // why it could not be read
+	Key      string // as found below the prefix, whatever its bytes: quote it
+	Err      error  // why it could not be read
+	Revision int64  // of the last write to it
 }
 
 // A Snapshot is all that a Store holds at one revision.
@@ -41,23 +42,17 @@ type Snapshot struct {
 	Unreadable []Unreadable
 }
 
-// Taken returns the subnets of one family that somebody holds, also those of records whose key alone could be read.
-func (s Snapshot) Taken(v6 bool) []netip.Prefix {
+// Taken returns all subnets that somebody holds, also those of records whose key alone could be read.
+func (s Snapshot) Taken() []netip.Prefix {
 	var taken []netip.Prefix
-	add := func(v4Subnet, v6Subnet netip.Prefix) {
-		if v6 {
-			v4Subnet = v6Subnet
-		}
-		if v4Subnet.IsValid() {
-			taken = append(taken, v4Subnet)
-		}
-	}
 	for _, r := range s.Records {
-		add(r.V4.Subnet, r.V6.Subnet)
+		for p := range r.Paths() {
+			taken = append(taken, p.Subnet)
+		}
 	}
 	for _, u := range s.Unreadable {
-		if v4Subnet, v6Subnet, err := ParseKey(u.Key); err == nil {
-			add(v4Subnet, v6Subnet)
+		if v4, v6, err := ParseKey(u.Key); err == nil {
+			taken = append(taken, v4, v6) // a family that is not there overlaps nothing
 		}
 	}
 	return taken
@@ -65,9 +60,14 @@ func (s Snapshot) Taken(v6 bool) []netip.Prefix {
 
 // Free returns those leases whose subnets overlap none that somebody holds.
 func (s Snapshot) Free(leases []Lease) []Lease {
-	v4, v6 := s.Taken(false), s.Taken(true)
+	taken := s.Taken()
 	return slices.DeleteFunc(slices.Clone(leases), func(l Lease) bool {
-		return l.V4.Subnet.IsValid() && overlaps(l.V4.Subnet, v4) || l.V6.Subnet.IsValid() && overlaps(l.V6.Subnet, v6)
+		for p := range l.Paths() {
+			if overlaps(p.Subnet, taken) {
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -62,7 +62,7 @@ func DecodeValue(key string, data []byte) (Lease, error) {
 	}
 	var v *value
 	if err := json.Unmarshal(data, &v); err != nil {
-		return Lease{}, fmt.Errorf("parse lease: %w", err)
+		return Lease{}, fmt.Errorf("parse lease: %.200v", err) // it may quote all of the value
 	}
 	if v == nil {
 		return Lease{}, errors.New("parse lease: value is null")
@@ -79,7 +79,7 @@ func DecodeValue(key string, data []byte) (Lease, error) {
 	}
 	for p := range l.Paths() {
 		if a := p.PublicIP; a.IsValid() && (a.Is4() != p.Subnet.Addr().Is4() || a.Is4In6() || a.Zone() != "") {
-			return Lease{}, fmt.Errorf("parse lease: public address %q is not of the subnet's family", a)
+			return Lease{}, fmt.Errorf("parse lease: public address %.60q is not of the subnet's family", a)
 		}
 	}
 	return l, nil

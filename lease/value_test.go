@@ -112,6 +112,9 @@ func TestValuesThatAreRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want an error", name, l)
 		}
 	}
+	if _, err := lease.DecodeValue("10.5.1.0-24", []byte(`{"PublicIP":"`+strings.Repeat("x", 1<<15)+`"}`)); err == nil || len(err.Error()) > 300 {
+		t.Errorf("a long address: want a short error, got %v", err)
+	}
 	if l, err := lease.DecodeValue("0.0.0.0-0&fc00::-64", []byte(`{"PublicIPv6":"fe80::1%eth0"}`)); err == nil {
 		t.Errorf("a zone: got %v, want an error", l)
 	}

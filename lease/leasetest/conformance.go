@@ -1,16 +1,12 @@
 package leasetest
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/overlayd/overlayd/lease"
 )
@@ -50,18 +46,6 @@ func TestStore(t *testing.T, open func(*testing.T) Harness) {
 	} {
 		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) { test.run(t, open(t)) })
 	}
-}
-
-// sample is a lease of the given subnets, "" for none.
-func sample(v4, v6 string) lease.Lease {
-	l := lease.Lease{BackendType: "vxlan", NodeID: "node-" + v4 + v6}
-	if v4 != "" {
-		l.V4 = lease.Path{Subnet: netip.MustParsePrefix(v4), PublicIP: netip.MustParseAddr("192.0.2.1"), Data: []byte(`{"VNI":1}`)}
-	}
-	if v6 != "" {
-		l.V6 = lease.Path{Subnet: netip.MustParsePrefix(v6), PublicIP: netip.MustParseAddr("2001:db8::1"), Data: []byte(`{"VNI":1}`)}
-	}
-	return l
 }
 
 func testCreate(t *testing.T, h Harness) {
@@ -291,148 +275,4 @@ func testGarbage(t *testing.T, h Harness) {
 		found[u.Key] = garbage[u.Key]
 	}
 	diff(t, "set aside", found, garbage)
-}
-
-func testWatch(t *testing.T, h Harness) {
-	sets := watch(t, h, nil)
-	diff(t, "at once", leases(<-sets), []lease.Lease(nil))
-	a := create(t, h, sample("10.5.1.0/24", ""))
-	b := create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
-	await(t, sets, "both created", a, b)
-	h.Put("nonsense", "nonsense")
-	changed := a.Lease
-	changed.V4.Data = []byte(`{"VNI":2}`)
-	a2, err := h.Store.Update(t.Context(), a, ttl, changed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s := await(t, sets, "one changed", a2, b); len(s.Unreadable) != 1 {
-		t.Errorf("set aside: got %v, want one", s.Unreadable)
-	}
-	h.Remove("nonsense")
-	h.Expire(b)
-	if s := await(t, sets, "one expired", a2); len(s.Unreadable) != 0 {
-		t.Errorf("set aside: got %v, want none", s.Unreadable)
-	}
-	if err := h.Store.Delete(t.Context(), a2); err != nil {
-		t.Fatal(err)
-	}
-	await(t, sets, "all gone")
-}
-
-func testCompaction(t *testing.T, h Harness) {
-	if h.Compact == nil {
-		t.Skip("this store keeps no history")
-	}
-	gone, stays := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
-	var once sync.Once
-	var late lease.Record
-	sets := watch(t, h, func() { // between the list and the watch
-		once.Do(func() {
-			h.Remove(gone.Key())
-			late = create(t, h, sample("10.5.3.0/24", ""))
-			h.Compact()
-		})
-	})
-	await(t, sets, "what was listed", gone, stays)
-	await(t, sets, "what happened in between", stays, late)
-	h.Compact()
-	next := create(t, h, sample("10.5.4.0/24", ""))
-	await(t, sets, "what happened later", stays, late, next)
-}
-
-func testWatchEnds(t *testing.T, h Harness) {
-	refused := errors.New("refused")
-	if err := h.Store.Watch(t.Context(), func(lease.Snapshot) error { return refused }, nil); !errors.Is(err, refused) {
-		t.Errorf("got %v, want the error of set", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	err := h.Store.Watch(ctx, func(lease.Snapshot) error { cancel(); return nil }, nil)
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want context.Canceled", err)
-	}
-}
-
-// watch returns what a watch sets until the test ends. Whatever happens, it must not set fewer leases than it did before
-// without one having gone, so callers await sets in order.
-func watch(t *testing.T, h Harness, afterSet func()) <-chan lease.Snapshot {
-	t.Helper()
-	sets := make(chan lease.Snapshot, 100)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() {
-		defer close(done)
-		done <- h.Store.Watch(ctx, func(s lease.Snapshot) error {
-			sets <- s
-			if afterSet != nil {
-				afterSet()
-			}
-			return nil
-		}, nil)
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("watch ended with %v, want context.Canceled", err)
-		}
-	})
-	return sets
-}
-
-// await takes sets until one has exactly the records, and refuses a set that is empty while records are awaited.
-func await(t *testing.T, sets <-chan lease.Snapshot, what string, want ...lease.Record) lease.Snapshot {
-	t.Helper()
-	timeout := time.After(20 * time.Second)
-	var last lease.Snapshot
-	for {
-		select {
-		case last = <-sets:
-		case <-timeout:
-			t.Fatalf("no set with %s; last differs by (-got +want)\n%s", what, cmp.Diff(last.Records, want, options...))
-		}
-		if len(want) > 1 && len(last.Records) == 0 {
-			t.Fatalf("awaiting %s: got an empty set", what)
-		}
-		if cmp.Equal(last.Records, want, options...) {
-			return last
-		}
-	}
-}
-
-func create(t *testing.T, h Harness, l lease.Lease) lease.Record {
-	t.Helper()
-	r, err := h.Store.Create(t.Context(), load(t, h), ttl, l)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func load(t *testing.T, h Harness) lease.Snapshot {
-	t.Helper()
-	s, err := h.Store.Load(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func leases(s lease.Snapshot) (all []lease.Lease) {
-	for _, r := range s.Records {
-		all = append(all, r.Lease)
-	}
-	return all
-}
-
-var options = []cmp.Option{
-	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
-	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
-	cmpopts.EquateEmpty(),
-}
-
-func diff(t *testing.T, what string, got, want any) {
-	t.Helper()
-	if d := cmp.Diff(got, want, options...); d != "" {
-		t.Errorf("%s (-got +want)\n%s", what, d)
-	}
 }

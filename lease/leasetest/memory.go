@@ -263,7 +263,7 @@ func (m *Memory) snapshot() lease.Snapshot {
 		e := m.entries[key]
 		l, err := lease.DecodeValue(key, []byte(e.value))
 		if err != nil {
-			s.Unreadable = append(s.Unreadable, lease.Unreadable{Key: key, Err: err})
+			s.Unreadable = append(s.Unreadable, lease.Unreadable{Key: key, Err: err, Revision: e.revision})
 			continue
 		}
 		s.Records = append(s.Records, lease.Record{Lease: l, Revision: e.revision, ID: e.id})

@@ -1,0 +1,83 @@
+package lease
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+)
+
+// mine finds the record that is this node's: by identity, else by public address where the record has no identity. Of several,
+// one that fits the network goes first.
+func (m *Manager) mine(s Snapshot, want Lease) (mine Record, found bool) {
+	best := 0
+	for _, r := range s.Records {
+		rank := 0
+		switch {
+		case m.owns(r.Lease):
+			rank = 2
+		case r.NodeID == "" && m.sameAddress(r.Lease, want):
+			rank = 1
+		default:
+			continue
+		}
+		if m.fits(r.Lease) {
+			rank += 2
+		}
+		if rank > best {
+			mine, best = r, rank
+		}
+	}
+	return mine, best > 0
+}
+
+func (m *Manager) owns(l Lease) bool { return l.NodeID != "" && l.NodeID == m.o.NodeID }
+
+// sameAddress compares the public address that names a node in flannel's eyes: of IPv4, or of IPv6 where there is no IPv4.
+func (m *Manager) sameAddress(l, o Lease) bool {
+	if m.network.V4.Size() > 0 {
+		return l.V4.PublicIP.IsValid() && l.V4.PublicIP == o.V4.PublicIP
+	}
+	return l.V6.PublicIP.IsValid() && l.V6.PublicIP == o.V6.PublicIP
+}
+
+// fits reports whether the lease has a subnet from each pool of the network, and no other.
+func (m *Manager) fits(l Lease) bool {
+	return m.network.V4.matches(l.V4.Subnet) && m.network.V6.matches(l.V6.Subnet)
+}
+
+func (p Pool) matches(s netip.Prefix) bool { return p.Contains(s) || p.Size() == 0 && !s.IsValid() }
+
+// normal is what this node says in its lease, in the form in which a Store gives it back.
+func (m *Manager) normal(l Lease) (Lease, error) {
+	l = m.fit(l)
+	l.NodeID = m.o.NodeID
+	for _, p := range []*Path{&l.V4, &l.V6} {
+		if p.Data == nil {
+			continue
+		}
+		var text bytes.Buffer
+		if err := json.Compact(&text, p.Data); err != nil {
+			return l, fmt.Errorf("data for the other nodes: %w", err)
+		}
+		p.Data = given(text.Bytes())
+	}
+	return l, nil
+}
+
+// fit clears the halves of families that the network does not use.
+func (m *Manager) fit(l Lease) Lease {
+	if m.network.V4.Size() == 0 {
+		l.V4 = Path{}
+	}
+	if m.network.V6.Size() == 0 {
+		l.V6 = Path{}
+	}
+	return l
+}
+
+// on is what the lease says, on the subnets of l.
+func (l Lease) on(says Lease) Lease {
+	says.V4.Subnet, says.V6.Subnet = l.V4.Subnet, l.V6.Subnet
+	return says
+}
