@@ -63,9 +63,13 @@ func settle() error {
 	if lo.Flags&net.FlagUp != 0 {
 		return nil
 	}
-	if err := errors.Join(mounts(), mountProc()); errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: %s", err, hint())
-	} else if err != nil {
+	if err = furnish(); err == nil {
+		err = mountProc()
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w: this system restricts what can be done in namespaces: run it as root on the machine itself", err)
+	}
+	if err != nil {
 		return err
 	}
 	n, err := Current()
@@ -146,6 +150,9 @@ func Relaunch(purpose string, extra uintptr, env ...string) (status int, err err
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
+		if p, ok := errors.AsType[*fs.PathError](err); ok {
+			err = p.Err // the path is our own
+		}
 		return 0, fmt.Errorf("create namespaces: %w: %s", err, hint())
 	}
 	ended, passed := make(chan struct{}), make(chan struct{})
@@ -202,9 +209,10 @@ func pass(p *os.Process, signals <-chan os.Signal, ended <-chan struct{}) {
 	}
 }
 
+// hint says what to try when new namespaces are refused.
 func hint() string {
 	if os.Geteuid() != 0 {
-		return "this system does not let other users than root do that: run it as root"
+		return "this system does not let other users than root do that: run it as root, for example with sudo"
 	}
 	return "root lacks CAP_SYS_ADMIN here, as in most containers: run it on the machine, or in a privileged container"
 }

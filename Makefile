@@ -1,0 +1,44 @@
+# Targets say what they run; every one works on a machine with nothing but Go, make and git.
+
+CONFIG   ?= examples/vxlan.json
+NODES    ?= 3
+FUZZTIME ?= 20s
+BENCH    ?= .
+
+# The race detector needs a C compiler.
+RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.PHONY: build demo run test lint bench fuzz clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
+
+demo: build
+	bin/overlayd demo --config $(CONFIG) --nodes $(NODES)
+
+run: build
+	bin/overlayd run --config $(CONFIG)
+
+test:
+	$(if $(RACE),,@echo "no C compiler: testing without the race detector")
+	go test $(RACE) -timeout 10m ./...
+
+lint:
+	test -z "$$(gofmt -s -l . | tee /dev/stderr)"
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	go mod tidy -diff
+
+bench:
+	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+fuzz:
+	@set -e; for package in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; done
+
+clean:
+	rm -rf bin

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// All that overlayd says to a person at a terminal passes through this file, except the results that a command was asked
+// for. The rules: one line an error, prefixed "overlayd: ", lower case, no period; what to try follows as "overlayd: hint: "
+// lines. The daemon's events go to its log instead.
+
+// The exit statuses.
+const (
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitConfig      = 3 // the network config, the daemon's config or a file it names is invalid
+	exitUnreachable = 6 // no daemon answers
+)
+
+// A refusal is an error that ends the program with a status of its own, and says what to try.
+type refusal struct {
+	err    error
+	status int
+	hints  []string
+	said   bool // a process inside has told the person already
+}
+
+func (r *refusal) Error() string { return r.err.Error() }
+func (r *refusal) Unwrap() error { return r.err }
+
+// refuse wraps an error with the status that it ends the program with, and with what to try. A nil error stays nil.
+func refuse(status int, err error, hints ...string) error {
+	if err == nil {
+		return nil
+	}
+	return &refusal{err: err, status: status, hints: hints}
+}
+
+// report prints the error and returns the exit status that it asks for.
+func report(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	r, ok := errors.AsType[*refusal](err)
+	if !ok {
+		r = &refusal{status: exitFailed}
+	}
+	if r.said {
+		return r.status
+	}
+	fmt.Fprintf(w, "overlayd: %s\n", strings.ReplaceAll(err.Error(), "\n", "\noverlayd: "))
+	for _, hint := range r.hints {
+		fmt.Fprintf(w, "overlayd: hint: %s\n", hint)
+	}
+	return r.status
+}
+
+// isTerminal reports whether what is written there is seen at once by a person.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
+}
+
+// newLogger returns a logger for the level and format that the flags name. Under systemd the journal knows the time.
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("log-level %q: not one of debug, info, warn, error", level)
+	}
+	options := &slog.HandlerOptions{Level: l}
+	if os.Getenv("JOURNAL_STREAM") != "" {
+		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("log-format %q: not one of text, json", format)
+}

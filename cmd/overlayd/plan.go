@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/overlayd/overlayd/hookrunner"
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A plan is a network config that has been read to the end and found fit for this machine. Making one touches nothing.
+type plan struct {
+	revision
+	network  lease.Network
+	external node.External
+	backend  backend
+}
+
+// A backend is what connects the subnets, and what its stop does.
+type backend struct {
+	hooks.Backend
+	concurrency int
+	mtu         func() int // bytes, 0 for the external interface's
+	shutdown    bool       // whether its author asked for something to be done at a stop
+}
+
+// plan reads a network config and looks at this machine with it.
+func (d *daemon) plan(value []byte) (*plan, error) {
+	network, err := lease.ParseNetwork(value)
+	if err != nil {
+		return nil, refuse(exitConfig, err)
+	}
+	for _, key := range network.Ignored {
+		d.log.Warn("network config key has no meaning here", "key", key)
+	}
+	b, err := d.newBackend(network.Backend)
+	if err != nil {
+		return nil, refuse(exitConfig, err)
+	}
+	facts, err := node.Read()
+	if err != nil {
+		return nil, err
+	}
+	external, err := facts.External(node.Request{
+		Interface: d.iface, PublicIP: d.publicIP, PublicIPv6: d.publicIPv6,
+		V4: network.V4.Network.IsValid(), V6: network.V6.Network.IsValid(),
+	})
+	if err != nil {
+		return nil, refuse(exitFailed, err)
+	}
+	if err := facts.CheckOverlap(networks(network), external); err != nil {
+		return nil, refuse(exitConfig, err)
+	}
+	return &plan{revision: revision{value: value}, network: network, external: external, backend: b}, nil
+}
+
+// networks is the network's prefix of each family in use.
+func networks(n lease.Network) []netip.Prefix {
+	return slices.DeleteFunc([]netip.Prefix{n.V4.Network, n.V6.Network}, func(p netip.Prefix) bool { return !p.IsValid() })
+}
+
+// The types that newBackend knows, as its refusal lists them.
+var backendTypes = []string{"extension", "alloc"}
+
+// newBackend is the one place that chooses an implementation.
+func (d *daemon) newBackend(b lease.Backend) (backend, error) {
+	switch b.Type {
+	case "extension":
+		config, err := hookrunner.Parse(b.Raw)
+		if err != nil {
+			return backend{}, fmt.Errorf("Backend: %w", err)
+		}
+		runner := hookrunner.New(config, hookrunner.Options{Dir: d.stateDir, Commands: commands{d.commands}, Logger: d.log})
+		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown()}, nil
+	case "alloc":
+		return backend{Backend: hooks.Nop{}, concurrency: 1, mtu: func() int { return 0 }}, nil
+	case "udp", "ipip", "ipsec", "tencent-vpc":
+		return backend{}, fmt.Errorf("Backend.Type %q is flannel's and not built in: type extension can do the same by hooks", b.Type)
+	}
+	return backend{}, fmt.Errorf("Backend.Type %q: not one of %s", b.Type, strings.Join(backendTypes, ", "))
+}
+
+// runPlan runs the network of the plan until the context ends.
+func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) error {
+	self := hooks.Node{
+		Networks:  networks(p.network),
+		Interface: p.external.Name,
+		MTU:       p.external.MTU,
+		Lease: lease.Lease{
+			V4: lease.Path{PublicIP: p.external.PublicV4},
+			V6: lease.Path{PublicIP: p.external.PublicV6},
+		},
+	}
+	previous, err := node.Previous(d.stateDir, d.subnetFile)
+	if err != nil {
+		d.log.Warn("earlier subnets are not known", "err", err)
+	}
+	manager := lease.NewManager(d.store, p.network, lease.ManagerOptions{
+		NodeID: d.nodeID, Previous: previous, Logger: d.log, Unreadable: d.state.SetUnreadable,
+	})
+	d.state.Configure(p.network.Backend.Type, p.number)
+	return hooks.Run(ctx, hooks.Options{
+		Node: self, BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend, Reason: reason,
+		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
+		Ready: func(n hooks.Node) error { return d.ready(n, p.backend) },
+	})
+}
+
+// ready says in the subnet file which subnet the node holds, and remembers it.
+func (d *daemon) ready(n hooks.Node, b backend) error {
+	mtu := b.mtu()
+	if mtu == 0 {
+		mtu = n.MTU
+	}
+	d.state.SetMTU(mtu)
+	var subnets []netip.Prefix
+	for path := range n.Lease.Paths() {
+		subnets = append(subnets, path.Subnet)
+	}
+	return errors.Join(
+		node.Remember(d.stateDir, subnets),
+		node.WriteSubnetFile(d.subnetFile, node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu}),
+	)
+}
+
+// ending is what --on-exit means for the backend.
+func (d *daemon) ending(b backend) hooks.Ending {
+	switch {
+	case d.onExit == "teardown":
+		return hooks.Teardown
+	case d.onExit == "auto" && b.shutdown:
+		return hooks.ShutdownOnly
+	}
+	return hooks.Keep
+}

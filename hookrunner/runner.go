@@ -1,0 +1,227 @@
+package hookrunner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"mvdan.cc/sh/v3/interp"
+
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// Options are what a Runner needs beside its Config. Dir and Logger are required.
+type Options struct {
+	Dir      string   // where all hooks run, absolute
+	Commands Commands // nil for no in-process commands
+	Environ  []string // of all hooks, "name=value" besides the contract's variables; nil for DefaultEnviron(Dir)
+	Logger   *slog.Logger
+}
+
+// A Runner calls the commands of a Config. Its methods are the hooks of hooks.Backend, and may be called concurrently,
+// though not for one scope at once. Their errors begin with the hook and the peer's subnets, and end with the last line that
+// the command wrote to stderr. The scope of a hook that failed is as it was before.
+type Runner struct {
+	config  Config
+	options Options
+	linkMTU atomic.Int64
+}
+
+var _ hooks.Backend = (*Runner)(nil)
+
+// New returns a Runner. It touches nothing.
+func New(c Config, o Options) *Runner {
+	if o.Commands == nil {
+		o.Commands = noCommands{}
+	}
+	if o.Environ == nil {
+		o.Environ = DefaultEnviron(o.Dir)
+	}
+	return &Runner{config: c, options: o}
+}
+
+// MTU returns the MTU of the overlay in bytes: the Config's, else the smallest of the links that PreStartup and
+// PostStartup made by in-process commands. It is 0 when there are none, or these hooks have not run.
+func (r *Runner) MTU() int {
+	if r.config.MTU != 0 {
+		return r.config.MTU
+	}
+	return int(r.linkMTU.Load())
+}
+
+// HasShutdown reports whether there is a ShutdownCommand.
+func (r *Runner) HasShutdown() bool { return r.config.commands[hooks.Shutdown] != nil }
+
+// PreStartup returns what the command printed, trimmed, as a JSON string; nil without a command. More than 16 KiB and
+// text that is not UTF-8 are errors.
+//
+// What the scope owns from an earlier life, and this run does not touch, stays: it may be what PostStartup makes, or what
+// carries packets right now.
+func (r *Runner) PreStartup(ctx context.Context, call hooks.Call) (data json.RawMessage, err error) {
+	err = r.startup(ctx, hooks.PreStartup, call, func(stdout string) (err error) {
+		data, err = publishable(stdout)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// PostStartup runs the command, if there is one. For what the scope owns, see PreStartup.
+func (r *Runner) PostStartup(ctx context.Context, call hooks.Call) error {
+	return r.startup(ctx, hooks.PostStartup, call, func(string) error { return nil })
+}
+
+func (r *Runner) startup(ctx context.Context, h hooks.Hook, call hooks.Call, done func(stdout string) error) error {
+	if r.config.commands[h] == nil {
+		return nil
+	}
+	t := task{hook: h, call: call, scope: hooks.NodeScope, subject: call.Node.Lease, success: Keep}
+	return r.run(ctx, t, done)
+}
+
+// SubnetAdd runs the command, if there is one. What the peer's scope owns from before and the run did not touch is deleted.
+func (r *Runner) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lease) error {
+	return r.peer(ctx, hooks.SubnetAdd, call, peer, Sweep)
+}
+
+// SubnetRemove runs the command, if there is one. All that the peer's scope owns is deleted.
+func (r *Runner) SubnetRemove(ctx context.Context, call hooks.Call, peer lease.Lease) error {
+	return r.peer(ctx, hooks.SubnetRemove, call, peer, Clear)
+}
+
+func (r *Runner) peer(ctx context.Context, h hooks.Hook, call hooks.Call, peer lease.Lease, success Verdict) error {
+	t := task{hook: h, call: call, scope: peer.String(), subject: peer, success: success}
+	if r.config.commands[h] != nil {
+		data, err := peerData(peer)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t, err)
+		}
+		t.stdin = data
+	}
+	return r.run(ctx, t, nil)
+}
+
+// Shutdown runs the command, if there is one. All that the node's scope owns is deleted.
+func (r *Runner) Shutdown(ctx context.Context, call hooks.Call) error {
+	t := task{hook: hooks.Shutdown, call: call, scope: hooks.NodeScope, subject: call.Node.Lease, success: Clear}
+	return r.run(ctx, t, nil)
+}
+
+// A task is one call of a hook.
+type task struct {
+	hook    hooks.Hook
+	call    hooks.Call
+	scope   string
+	subject lease.Lease // whose subnet the variables tell
+	stdin   string      // without the newline at its end
+	success Verdict
+}
+
+// String names the hook, and the peer.
+func (t task) String() string {
+	if t.scope == hooks.NodeScope {
+		return string(t.hook)
+	}
+	return string(t.hook) + " " + t.scope
+}
+
+// endPatience bounds the end of a run, which goes on when the hook's own time is over.
+const endPatience = 10 * time.Second
+
+// run runs the task's command, if there is one, and says to its scope how it went. done, which may be nil, is a startup
+// hook's own part in its success.
+func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error) error {
+	effects := r.options.Commands.Begin(t.scope)
+	verdict := t.success
+	var stdout string
+	var err error
+	if c := r.config.commands[t.hook]; c != nil {
+		stdout, err = r.execute(ctx, t, c, effects)
+	}
+	if err == nil && done != nil {
+		err = done(stdout)
+	}
+	if err != nil {
+		verdict = Undo
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
+	defer cancel()
+	if err = errors.Join(err, effects.End(ctx, verdict)); err != nil {
+		return fmt.Errorf("%s: %w", t, err)
+	}
+	if done != nil {
+		r.linkMTU.Store(int64(effects.LinkMTU()))
+	}
+	return nil
+}
+
+// execute runs the command with its time limit, logs what it printed, and returns the beginning of its stdout.
+func (r *Runner) execute(ctx context.Context, t task, c *command, effects Run) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Timeout, fmt.Errorf("still running after %s, its Timeout", r.config.Timeout))
+	defer cancel()
+	x, err := r.newExecution(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	err = x.run(ctx, func(ctx context.Context) error {
+		if r.config.Shell != "" {
+			sh := &exec.Cmd{Path: r.config.Shell, Args: []string{r.config.Shell, "-c", c.text}, Dir: x.dir, Env: x.env}
+			return x.program(sh, stdio{x.stdin, x.stdout, x.stderr})
+		}
+		return x.interpret(ctx, c, effects)
+	})
+	r.log(ctx, t, x, err)
+	if err != nil {
+		err = explain(err, x.stderr.lastLine())
+	}
+	return x.stdout.text(), err
+}
+
+// explain is a run's error for people: what it ended with, and its own last words.
+func explain(err error, lastWords string) error {
+	if status, ok := errors.AsType[interp.ExitStatus](err); ok {
+		err = status
+	}
+	if lastWords == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, lastWords)
+}
+
+// log says what a command printed, all that was kept of it when debugging.
+func (r *Runner) log(ctx context.Context, t task, x *execution, err error) {
+	if x.stdout.empty() && x.stderr.empty() {
+		return
+	}
+	level, limit := slog.LevelInfo, 1<<10
+	if err != nil {
+		level = slog.LevelWarn
+	}
+	if r.options.Logger.Enabled(ctx, slog.LevelDebug) {
+		limit = keptOutput
+	}
+	r.options.Logger.Log(ctx, level, "hook printed", "hook", t.hook, "subnet", t.scope,
+		"stdout", x.stdout.brief(limit), "stderr", x.stderr.brief(limit))
+}
+
+// environ is the whole environment of a task's command.
+func (r *Runner) environ(t task) []string {
+	return slices.Concat(r.options.Environ, contractEnviron(t.hook, t.call, t.subject))
+}
+
+// noCommands is Commands without a command, and its own Run.
+type noCommands struct{}
+
+func (noCommands) Begin(string) Run                                        { return noCommands{} }
+func (noCommands) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc { return next }
+func (noCommands) LinkMTU() int                                            { return 0 }
+func (noCommands) End(context.Context, Verdict) error                      { return nil }
