@@ -11,24 +11,24 @@ import (
 )
 
 // stay says how to look around, and waits until the context ends.
-func (c *cluster) stay(ctx context.Context) error {
-	c.say.line("\nThe network stays until Ctrl-C. To look around, put one of these before a")
-	c.say.line("command such as ip route, bridge fdb or ping, as the same user:")
+func (s *stage) stay(ctx context.Context) error {
+	s.say.line("\nThe network stays until Ctrl-C. To look around, put one of these before a")
+	s.say.line("command such as ip route, bridge fdb or ping, as the same user:")
 	var enter string
-	for _, n := range c.nodes[1:] {
+	for _, n := range s.nodes[1:] {
 		pid, err := netns.MachinePID(n.cmd.Process.Pid)
 		if err != nil {
 			return err
 		}
 		enter = fmt.Sprintf(nsenter(), pid)
-		c.say.line("  %-28s # %s, %s", enter, n, n.subnets())
+		s.say.line("  %-28s # %s, %s", enter, n, n.subnets())
 	}
 	demo, err := netns.MachinePID(os.Getpid())
 	if err != nil {
 		return err
 	}
-	c.say.line("What the last daemon says of itself, and where the logs are:")
-	c.say.line("  %s %s status\n  /proc/%d/root%s\n", enter, c.Binary, demo, files)
+	s.say.line("What the last daemon says of itself, and where the logs are:")
+	s.say.line("  %s %s status\n  /proc/%d/root%s\n", enter, s.Binary, demo, files)
 	<-ctx.Done()
 	return nil
 }

@@ -57,12 +57,6 @@ func (a *attrs) nest(kind int, inner attrs) {
 	*a = append(*a, outer)
 }
 
-// raw is a request's header, or anything else whose bytes are known.
-type raw []byte
-
-func (r raw) Len() int          { return len(r) }
-func (r raw) Serialize() []byte { return r }
-
 // visit calls f with each attribute in b and stops at one that is cut short.
 func visit(b []byte, f func(kind int, value []byte)) {
 	list, err := nl.ParseRouteAttr(b)

@@ -196,7 +196,7 @@ func (f *Fake) doFDB(verb Verb, e FDB) error {
 }
 
 // floods reports whether the entry is for packets that go to more than one station.
-func (e FDB) floods() bool {
-	m, _ := net.ParseMAC(string(e.Address))
-	return len(m) > 0 && (m[0]&1 == 1 || e.Address == "00:00:00:00:00:00")
+func (f FDB) floods() bool {
+	m, _ := net.ParseMAC(string(f.Address))
+	return len(m) > 0 && (m[0]&1 == 1 || f.Address == "00:00:00:00:00:00")
 }
