@@ -25,9 +25,11 @@ func (c *calls) handle(ctx context.Context, argv []string) ([]string, error) {
 	if argv[0] == "umask" && len(argv) == 2 && isPrivate(argv[1]) {
 		return []string{"true"}, nil
 	}
-	if pipe, ok := interp.HandlerCtx(ctx).Stdout.(*os.File); ok && nobodyReads(pipe) {
-		// Other shells get a SIGPIPE with the next write. This one would write on until its time is up.
-		return []string{"exit", "141"}, nil
+	if argv[0] == "echo" || argv[0] == "printf" {
+		// Without a reader, other shells die of SIGPIPE here. This one would write on until its time is up.
+		if pipe, ok := interp.HandlerCtx(ctx).Stdout.(*os.File); ok && nobodyReads(pipe) {
+			return []string{"exit", "141"}, nil
+		}
 	}
 	return argv, nil
 }

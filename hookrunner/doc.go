@@ -10,16 +10,18 @@
 // Each program that a hook starts leads a process group of its own. When the hook's time is up, or its context ends, all
 // groups get SIGTERM, and SIGKILL after 2 s. A program that a hook leaves running when it ends gets SIGKILL at once: a
 // hook that wants to leave a daemon behind starts it with setsid, and does without its output.
+// When this process itself is killed, so are the programs that hooks started, though not what these started in turn.
 //
 // Files that a command's own redirections make are open to the owner alone. For those that programs make, in this process
 // or not, the process's umask counts: whoever uses this package sets it to 077, since it cannot be set for a part of a
 // process. A command may say "umask 077", and nothing else of umask.
 //
-// /dev/stdin, /dev/stdout, /dev/stderr and what is below /dev/fd are the hook's, never this process's. An in-process
-// command that is given one of these, or a named pipe, is left to the real program.
+// /dev/stdin, /dev/stdout, /dev/stderr and what is below /dev/fd are the hook's, never this process's. A command line that
+// gives one of these to an in-process command goes to the real program instead.
 //
-// A command whose functions call each other without end is stopped. Its use of memory is not bounded otherwise, nor are
-// the processes that it forks.
+// A command whose functions call each other without end is stopped. Otherwise neither its use of memory is bounded, nor
+// are the processes that it forks. Code in this process cannot be killed: where it hangs in the kernel in spite of the
+// above, the hook ends all the same, and the goroutine stays until it gets through; nothing else runs in it then.
 //
 // # Differences
 //

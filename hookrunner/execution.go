@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -27,40 +28,36 @@ type execution struct {
 	stdin          *os.File
 	stdout, stderr *output
 	jobs           jobs
-	fed            func() // ends the writing of stdin, and waits for that
 }
 
-func (r *Runner) newExecution(ctx context.Context, t task) (*execution, error) {
-	stdin, fed, err := feed(t.stdin + "\n")
+func (r *Runner) newExecution(t task) (*execution, error) {
+	stdin, err := holding(t.stdin + "\n")
 	if err != nil {
 		return nil, fmt.Errorf("make stdin: %w", err)
 	}
-	x := &execution{
-		dir: r.options.Dir, env: r.environ(t),
-		stdin: stdin, stdout: &output{}, stderr: &output{}, fed: fed,
-	}
+	x := &execution{dir: r.options.Dir, env: r.environ(t), stdin: stdin, stdout: &output{}, stderr: &output{}}
 	x.jobs.init()
 	return x, nil
 }
 
-// feed returns a pipe that text can be read from, and what closes it. The text may be more than the pipe holds, and
-// nobody need read it.
-func feed(text string) (*os.File, func(), error) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, nil, err
+// holding returns the end of a pipe from which a text can be read, and nothing more. Nobody needs to: it fits in.
+func holding(text string) (*os.File, error) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		return nil, err
 	}
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		defer write.Close()
-		_, _ = io.WriteString(write, text) // a hook need not read it
-	}()
-	return read, func() {
+	read, write := os.NewFile(uintptr(pipe[0]), "stdin"), pipe[1]
+	defer unix.Close(write)
+	// The kernel gives an owner of very many pipes small ones, of a page.
+	if size, err := unix.FcntlInt(uintptr(write), unix.F_GETPIPE_SZ, 0); err != nil || size < len(text) {
 		read.Close()
-		write.Close()
-		<-written
-	}, nil
+		return nil, errors.Join(errors.New("the pipe is too small"), err)
+	}
+	if _, err := unix.Write(write, []byte(text)); err != nil {
+		read.Close()
+		return nil, err
+	}
+	return read, nil
 }
 
 // run calls body, and returns when body does, or soon after the context's end, whatever body does. It then ends all that
@@ -73,11 +70,13 @@ func (x *execution) run(ctx context.Context, body func(context.Context) error) e
 	err := x.await(ctx, ended)
 	stop()
 	x.jobs.end(syscall.SIGKILL)
-	select {
-	case <-x.jobs.idle:
-	case <-time.After(leaveDelay):
+	if !isClosed(x.jobs.idle) {
+		select {
+		case <-x.jobs.idle:
+		case <-time.After(leaveDelay):
+		}
 	}
-	x.fed()
+	x.stdin.Close()
 	x.stdout.close()
 	x.stderr.close()
 	return err

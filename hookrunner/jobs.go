@@ -39,14 +39,15 @@ func (j *jobs) leave() {
 	}
 }
 
-// start starts a program as the leader of a process group.
+// start starts a program as the leader of a process group. It is killed when this process is, which the kernel takes for
+// the end of the thread: the caller keeps its own until the program has ended.
 func (j *jobs) start(c *exec.Cmd) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
 		return errEnded
 	}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := c.Start(); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -65,6 +66,8 @@ func (x *execution) program(c *exec.Cmd, s stdio) error {
 		defer errDone()
 		c.Stderr = diagnostics
 	}
+	runtime.LockOSThread() // see jobs.start
+	defer runtime.UnlockOSThread()
 	err = x.jobs.start(c)
 	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, which shells run by themselves
 		c = &exec.Cmd{Path: "/bin/sh", Args: append([]string{"sh", c.Path}, c.Args[1:]...), Dir: c.Dir, Env: c.Env,

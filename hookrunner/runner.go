@@ -59,20 +59,21 @@ func (r *Runner) MTU() int {
 // HasShutdown reports whether there is a ShutdownCommand.
 func (r *Runner) HasShutdown() bool { return r.config.commands[hooks.Shutdown] != nil }
 
-// PreStartup returns what the command printed, trimmed, as a JSON string; nil without a command. More than 16 KiB and
+// PreStartup returns what the command printed, trimmed, as a JSON string, and nothing without a command. More than 16 KiB and
 // text that is not UTF-8 are errors.
 //
 // What the scope owns from an earlier life, and this run does not touch, stays: it may be what PostStartup makes, or what
 // carries packets right now.
-func (r *Runner) PreStartup(ctx context.Context, call hooks.Call) (data json.RawMessage, err error) {
-	err = r.startup(ctx, hooks.PreStartup, call, func(stdout string) (err error) {
+func (r *Runner) PreStartup(ctx context.Context, call hooks.Call) (hooks.Data, error) {
+	var data json.RawMessage
+	err := r.startup(ctx, hooks.PreStartup, call, func(stdout string) (err error) {
 		data, err = publishable(stdout)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return hooks.Data{}, err
 	}
-	return data, nil
+	return call.Node.Single(data), nil
 }
 
 // PostStartup runs the command, if there is one. For what the scope owns, see PreStartup.
@@ -168,7 +169,7 @@ func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error
 func (r *Runner) execute(ctx context.Context, t task, c *command, effects Run) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Timeout, fmt.Errorf("still running after %s, its Timeout", r.config.Timeout))
 	defer cancel()
-	x, err := r.newExecution(ctx, t)
+	x, err := r.newExecution(t)
 	if err != nil {
 		return "", err
 	}
@@ -209,8 +210,12 @@ func (r *Runner) log(ctx context.Context, t task, x *execution, err error) {
 	if r.options.Logger.Enabled(ctx, slog.LevelDebug) {
 		limit = keptOutput
 	}
-	r.options.Logger.Log(ctx, level, "hook printed", "hook", t.hook, "subnet", t.scope,
-		"stdout", x.stdout.brief(limit), "stderr", x.stderr.brief(limit))
+	subnet := slog.String("subnet", t.scope)
+	if t.scope == hooks.NodeScope {
+		subnet = slog.Attr{} // handlers leave it out
+	}
+	r.options.Logger.LogAttrs(ctx, level, "hook printed", slog.Any("hook", t.hook), subnet,
+		slog.String("stdout", x.stdout.brief(limit)), slog.String("stderr", x.stderr.brief(limit)))
 }
 
 // environ is the whole environment of a task's command.

@@ -43,20 +43,23 @@ func (x *execution) interpret(ctx context.Context, c *command, effects Run) erro
 	return shell.Run(ctx, c.file)
 }
 
-// utilities answers core utilities in this process: those that do not start programs of their own, when they are given
-// regular files and no options, for which the real ones are better. Where those are not installed, options or not.
+// utilities answers core utilities in this process, if they are given no options, for which the real ones are better, and
+// no named pipes, in which they could not be interrupted. Where the real ones are not installed they take options as well.
+// xargs is left out: it starts programs of its own.
 func utilities(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	inProcess := coreutils.ExecHandler(next)
 	return func(ctx context.Context, argv []string) error {
 		hc := interp.HandlerCtx(ctx)
-		real := argv[0] == "xargs" || slices.ContainsFunc(argv[1:], func(word string) bool { return isFIFO(absolute(hc.Dir, word)) })
-		if !real && slices.ContainsFunc(argv[1:], func(word string) bool { return len(word) > 1 && word[0] == '-' }) {
-			_, err := interp.LookPathDir(hc.Dir, hc.Env, argv[0])
-			real = err == nil
-		}
-		if real {
+		if argv[0] == "xargs" || slices.ContainsFunc(argv[1:], func(word string) bool { return isFIFO(absolute(hc.Dir, word)) }) {
 			return next(ctx, argv)
+		}
+		if slices.ContainsFunc(argv[1:], isOption) {
+			if _, err := interp.LookPathDir(hc.Dir, hc.Env, argv[0]); err == nil {
+				return next(ctx, argv)
+			}
 		}
 		return inProcess(ctx, argv)
 	}
 }
+
+func isOption(word string) bool { return len(word) > 1 && word[0] == '-' }

@@ -71,3 +71,11 @@ func errorText(err error) string {
 	}
 	return err.Error()
 }
+
+func TestCoreUtilitiesNeedNoPrograms(t *testing.T) {
+	r := newRunner(t, backend(), Options{Environ: []string{"PATH=/nosuchdir", "TMPDIR=/tmp"}})
+	got, err := r.output(t.Context(), "mkdir -p a/b && touch a/b/c && ls a/b && rm -rf a && test ! -e a && cat; xargs true; echo $?", "data")
+	if want := "c\ndata\n127\n"; got != want || err != nil {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+}
