@@ -301,11 +301,11 @@ func (s *script) Peers(ctx context.Context, set func([]lease.Lease) error) error
 	}
 }
 
-func (s *script) PreStartup(ctx context.Context, c Call) (json.RawMessage, error) {
+func (s *script) PreStartup(ctx context.Context, c Call) (Data, error) {
 	if c.Node.Lease.String() != "" {
 		s.t.Errorf("PreStartup knows lease %v", c.Node.Lease)
 	}
-	return json.RawMessage(`"own"`), s.do(ctx, "PreStartup", "", string(c.Reason))
+	return c.Node.Single(json.RawMessage(`"own"`)), s.do(ctx, "PreStartup", "", string(c.Reason))
 }
 
 func (s *script) PostStartup(ctx context.Context, c Call) error {

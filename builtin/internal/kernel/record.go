@@ -7,6 +7,7 @@ type record struct {
 	Link  *Link  `json:"link,omitzero"`
 	Addr  *Addr  `json:"addr,omitzero"`
 	Route *Route `json:"route,omitzero"`
+	Rule  *Rule  `json:"rule,omitzero"`
 	Neigh *Neigh `json:"neigh,omitzero"`
 	FDB   *FDB   `json:"fdb,omitzero"`
 	Peer  *Peer  `json:"peer,omitzero"`
@@ -20,6 +21,8 @@ func (r record) object() Object {
 		return *r.Addr
 	case r.Route != nil:
 		return *r.Route
+	case r.Rule != nil:
+		return *r.Rule
 	case r.Neigh != nil:
 		return *r.Neigh
 	case r.FDB != nil:
@@ -39,6 +42,8 @@ func (e entry) record() record {
 		r.Addr = &o
 	case Route:
 		r.Route = &o
+	case Rule:
+		r.Rule = &o
 	case Neigh:
 		r.Neigh = &o
 	case FDB:
