@@ -35,6 +35,7 @@ type Link struct {
 	Broadcast MAC      `json:"-"`
 	Operstate string   `json:"-"` // in lower case, as sysfs shows it
 	Qdisc     string   `json:"-"`
+	Group     int      `json:"-"` // 0 is default
 }
 
 // A LinkState says whether a link is administratively up.
