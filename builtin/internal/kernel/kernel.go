@@ -19,6 +19,10 @@ type Kernel interface {
 	// List returns the objects of the type of like, in the kernel's order. Fields of like that are set narrow the
 	// list where the kernel can, such as a Route's Table.
 	List(ctx context.Context, like Object) ([]Object, error)
+	// Watch calls notice with each change that the kernel tells of, whoever made it, until the context ends, whose error it
+	// returns. The kernel does not tell of everything: not of routes that vanish with their link's going down, nor of
+	// WireGuard. One Watch runs at a time.
+	Watch(ctx context.Context, notice func(Notice)) error
 	// Close ends userspace WireGuard devices and gives the sockets back. Everything else stays as it is.
 	Close() error
 }

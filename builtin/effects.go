@@ -1,0 +1,27 @@
+package builtin
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/overlayd/overlayd/hooks"
+)
+
+// auditInterval is how often owned objects are looked at for damage that the kernel does not tell of.
+const auditInterval = 30 * time.Second
+
+var _ hooks.Effects = (*Set)(nil)
+
+// Scopes is part of hooks.Effects.
+func (s *Set) Scopes() []string {
+	return slices.DeleteFunc(s.scopes.Names(), func(name string) bool { return name == hooks.NodeScope })
+}
+
+// Clear is part of hooks.Effects.
+func (s *Set) Clear(ctx context.Context, scope string) error { return s.scopes.Begin(scope).Clear(ctx) }
+
+// Watch is part of hooks.Effects: damage that the kernel tells of is told within some 10 ms, any other within 30 s.
+func (s *Set) Watch(ctx context.Context, damaged func(scopes []string)) error {
+	return s.scopes.Watch(ctx, auditInterval, damaged)
+}
