@@ -10,7 +10,7 @@ RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo run test lint bench fuzz clean
+.PHONY: build demo run test lint bench fuzz soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
@@ -39,6 +39,10 @@ fuzz:
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 	  done; done
+
+# Thirty rounds of the demo, up and down, that must leave nothing behind.
+soak:
+	OVERLAYD_SOAK=30 go test -count 1 -run RoundsOf ./cmd/overlayd
 
 clean:
 	rm -rf bin

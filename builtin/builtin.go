@@ -1,5 +1,5 @@
-// Package builtin is what overlayd does without another program: the kernel's network state, the commands that hooks use
-// on it, and scopes that make what hooks do repeatable and undoable.
+// Package builtin is what overlayd does without another program: the kernel's network state, the native backends and the
+// commands that hooks use on it, and scopes that make what either does repeatable and undoable.
 package builtin
 
 import (

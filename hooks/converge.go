@@ -146,7 +146,7 @@ func (c *converger) dispatch(ctx context.Context, workers *sync.WaitGroup) {
 		if due == SubnetAdd {
 			c.remember(*run.lease)
 		}
-		call := Call{p.reason(due), c.node}
+		call := Call{p.reason(due), c.current(c.node)}
 		c.running++
 		p.busy = true
 		p.next = time.Time{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"slices"
 
 	"github.com/overlayd/overlayd/lease"
 )
@@ -44,6 +45,17 @@ type Node struct {
 	MTU       int            // of the external interface
 }
 
+// Data is what a node's backend tells the others, for each address family's half of its lease; nil tells nothing.
+type Data struct{ V4, V6 json.RawMessage }
+
+// Single is one piece of data for the node as a whole: it is told with the first family in use.
+func (n Node) Single(data json.RawMessage) Data {
+	if slices.ContainsFunc(n.Networks, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
+		return Data{V4: data}
+	}
+	return Data{V6: data}
+}
+
 // A Call is the occasion on which a hook runs.
 type Call struct {
 	Reason Reason
@@ -53,8 +65,8 @@ type Call struct {
 // A Backend connects the subnets of a network. Its methods are the five hooks, and Run keeps the promises of the package's
 // documentation: no method is called twice at once unless Options.Concurrency allows it, and then never for one peer.
 type Backend interface {
-	// PreStartup runs before the lease is taken and returns what the other nodes are to be told, nil for nothing.
-	PreStartup(context.Context, Call) (json.RawMessage, error)
+	// PreStartup runs before the lease is taken and returns what the other nodes are to be told.
+	PreStartup(context.Context, Call) (Data, error)
 	// PostStartup runs once the lease is held.
 	PostStartup(context.Context, Call) error
 	// SubnetAdd makes a peer reachable.
@@ -71,7 +83,7 @@ type Nop struct{}
 var _ Backend = Nop{}
 
 // PreStartup publishes nothing.
-func (Nop) PreStartup(context.Context, Call) (json.RawMessage, error) { return nil, nil }
+func (Nop) PreStartup(context.Context, Call) (Data, error) { return Data{}, nil }
 
 // PostStartup does nothing.
 func (Nop) PostStartup(context.Context, Call) error { return nil }

@@ -3,13 +3,10 @@ package hooks
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -143,7 +140,7 @@ func (r *runner) start(ctx context.Context, reason Reason) (Node, error) {
 func (r *runner) tryStart(ctx context.Context, reason Reason) (node Node, err error) {
 	node = r.Node
 	r.Observer.ObserveNode(NodeStatus{Phase: NodeStarting, Node: node})
-	var data json.RawMessage
+	var data Data
 	err = r.lifecycle(PreStartup, Call{reason, node}, func(call Call) (err error) {
 		data, err = r.Backend.PreStartup(ctx, call)
 		return err
@@ -170,15 +167,10 @@ func (r *runner) tryStart(ctx context.Context, reason Reason) (node Node, err er
 	return node, err
 }
 
-// wish is the lease to ask for. A backend has one piece of data, which is published with the first family in use.
-func (r *runner) wish(data json.RawMessage) lease.Lease {
+// wish is the lease to ask for.
+func (r *runner) wish(data Data) lease.Lease {
 	want := r.Node.Lease
-	want.BackendType = r.BackendType
-	if slices.ContainsFunc(r.Node.Networks, func(p netip.Prefix) bool { return p.Addr().Is4() }) {
-		want.V4.Data = data
-	} else {
-		want.V6.Data = data
-	}
+	want.BackendType, want.V4.Data, want.V6.Data = r.BackendType, data.V4, data.V6
 	return want
 }
 

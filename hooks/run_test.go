@@ -32,21 +32,20 @@ func TestBackoffDoublesToAMinuteLessAFifthAtMost(t *testing.T) {
 	}
 }
 
-func TestDataIsPublishedWithTheFirstFamilyInUse(t *testing.T) {
+func TestSingleDataIsToldWithTheFirstFamilyInUse(t *testing.T) {
 	v4, v6 := netip.MustParsePrefix("10.50.0.0/16"), netip.MustParsePrefix("fd00::/48")
 	data := json.RawMessage(`"own"`)
 	for name, tt := range map[string]struct {
 		networks []netip.Prefix
-		want     lease.Lease
+		want     Data
 	}{
-		"IPv4 alone":    {[]netip.Prefix{v4}, lease.Lease{V4: lease.Path{Data: data}, BackendType: "extension"}},
-		"IPv6 alone":    {[]netip.Prefix{v6}, lease.Lease{V6: lease.Path{Data: data}, BackendType: "extension"}},
-		"both families": {[]netip.Prefix{v6, v4}, lease.Lease{V4: lease.Path{Data: data}, BackendType: "extension"}},
+		"IPv4 alone":    {[]netip.Prefix{v4}, Data{V4: data}},
+		"IPv6 alone":    {[]netip.Prefix{v6}, Data{V6: data}},
+		"both families": {[]netip.Prefix{v6, v4}, Data{V4: data}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := runner{Options{Node: Node{Networks: tt.networks}, BackendType: "extension"}}
-			if got := r.wish(data); !got.Equal(tt.want) {
-				t.Errorf("asks for %+v, want %+v", got, tt.want)
+			if diff := cmp.Diff(tt.want, Node{Networks: tt.networks}.Single(data)); diff != "" {
+				t.Errorf("tells (-want +got):\n%s", diff)
 			}
 		})
 	}

@@ -326,12 +326,12 @@ func (s *script) Peers(ctx context.Context, set func([]lease.Lease) error) error
 	}
 }
 
-func (s *script) PreStartup(ctx context.Context, c Call) (json.RawMessage, error) {
+func (s *script) PreStartup(ctx context.Context, c Call) (Data, error) {
 	if c.Node.Lease.String() != "" {
 		s.t.Errorf("PreStartup knows lease %v", c.Node.Lease)
 	}
 	s.reason = c.Reason
-	return json.RawMessage(`"own"`), s.do(ctx, "PreStartup", "", string(c.Reason))
+	return c.Node.Single(json.RawMessage(`"own"`)), s.do(ctx, "PreStartup", "", string(c.Reason))
 }
 
 func (s *script) PostStartup(ctx context.Context, c Call) error {

@@ -15,9 +15,8 @@ import (
 func (m *Manager) Hold(ctx context.Context) error {
 	trouble := reporter{log: m.o.Logger, what: "hold lease"}
 	retry := pause{first: time.Second, limit: min(30*time.Second, m.o.TTL/6)}
-	next := m.renewal()
+	check, next := m.renew, m.renewal()
 	for {
-		check := m.renew
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -27,15 +26,16 @@ func (m *Manager) Hold(ctx context.Context) error {
 		}
 		err := check(ctx)
 		if errors.Is(err, ErrLost) {
-			err = m.restore(ctx)
+			check = m.restore
+			err = check(ctx)
 		}
 		switch {
 		case err == nil:
 			trouble.fine()
 			retry.reset()
-			next = m.renewal()
+			check, next = m.renew, m.renewal()
 		case errors.Is(err, ErrLost):
-			return fmt.Errorf("hold lease %s: %w", m.ownRecord().Lease, err)
+			return fmt.Errorf("hold lease %s: %w", m.Own(), err)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		default:
@@ -97,16 +97,19 @@ func (m *Manager) foreign(s Snapshot) error {
 // rewrite writes the own lease where it is not as it should be. It answers ErrTaken or ErrLost when the snapshot is out of
 // date.
 func (m *Manager) rewrite(ctx context.Context, s Snapshot) (Record, error) {
-	own := m.ownRecord()
+	own, want := m.ownRecord(), m.wanted()
 	for _, r := range s.Records {
 		switch {
 		case r.Key() != own.Key():
-		case r.Equal(own.Lease):
+			continue
+		case r.Equal(want):
 			return r, m.store.Renew(ctx, r)
+		case r.Revision == own.Revision:
+			m.o.Logger.Info("own lease says something new", "subnet", want.String(), "public", want.publicIP())
 		default:
-			m.o.Logger.Warn("own lease was overwritten in the store, writing it again", "subnet", own.Lease.String())
-			return m.store.Update(ctx, r, m.o.TTL, own.Lease)
+			m.o.Logger.Warn("own lease was overwritten in the store, writing it again", "subnet", want.String())
 		}
+		return m.store.Update(ctx, r, m.o.TTL, want)
 	}
 	for _, u := range s.Unreadable {
 		if u.Key == own.Key() {
@@ -115,5 +118,5 @@ func (m *Manager) rewrite(ctx context.Context, s Snapshot) (Record, error) {
 		}
 	}
 	m.o.Logger.Warn("own lease was gone from the store, taking it again", "subnet", own.Lease.String())
-	return m.store.Create(ctx, s, m.o.TTL, own.Lease)
+	return m.store.Create(ctx, s, m.o.TTL, want)
 }

@@ -7,13 +7,9 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
-
-// candidates is how many subnets one attempt tries. With 8, two thousand nodes that start at once hardly ever try twice.
-const candidates = 8
 
 // ManagerOptions are what a Manager needs to know beside the network. Only NodeID must be given.
 type ManagerOptions struct {
@@ -31,10 +27,12 @@ type Manager struct {
 	store   Store
 	network Network
 	o       ManagerOptions
-	stirred chan struct{} // Peers saw the own record not as it was written
+	stirred chan struct{} // the own record is not as it should be
 
-	mu  sync.Mutex
-	own Record // zero until acquired
+	mu    sync.Mutex
+	own   Record   // as last written; zero until acquired
+	want  Lease    // what it should say
+	known Snapshot // from before own was written, for Peers to begin with; zero if there is none so fresh
 }
 
 // NewManager returns a manager for one node's lease of the network.
@@ -51,114 +49,25 @@ func NewManager(store Store, network Network, o ManagerOptions) *Manager {
 	return &Manager{store: store, network: network, o: o, stirred: make(chan struct{}, 1)}
 }
 
-// Acquire takes a lease with the public addresses, the data and the backend type that are wanted, and returns it with its
-// subnets. It takes, in this order: the record that this node wrote earlier; one without a node's identity for its public
-// address, which is a reservation or left by flannel; one of the subnets it had earlier; any free one. A record of this
-// node that does not fit the network is given back, unless it is a reservation.
-//
-// What stands in the way, be it the store or a network without free subnets, is logged and waited out: the only errors are
-// that of the context, and data that is not JSON.
-func (m *Manager) Acquire(ctx context.Context, want Lease) (Lease, error) {
+// Own is the lease that the node holds, as the store last took it; the zero Lease until one is acquired.
+func (m *Manager) Own() Lease { return m.ownRecord().Lease }
+
+// Republish changes what the lease that is held says: its public addresses, data or backend type. The subnets stay. Hold
+// writes it, and tries until the store has it. The error is that of data that is not JSON.
+func (m *Manager) Republish(change func(*Lease)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	want := m.want
+	change(&want)
 	want, err := m.normal(want)
 	if err != nil {
-		return Lease{}, fmt.Errorf("acquire lease: %w", err)
+		return fmt.Errorf("republish lease %s: %w", m.own.Lease, err)
 	}
-	trouble := reporter{log: m.o.Logger, what: "acquire lease"}
-	race := pause{first: 10 * time.Millisecond, limit: 500 * time.Millisecond}
-	patience := pause{first: 500 * time.Millisecond, limit: 15 * time.Second}
-	for {
-		own, err := m.acquire(ctx, want)
-		wait := &patience
-		switch {
-		case err == nil:
-			trouble.fine()
-			m.setOwn(own)
-			m.o.Logger.Info("lease acquired", "subnet", own.Lease.String(), "reserved", own.Reserved(), "ttl", m.o.TTL)
-			return own.Lease, nil
-		case ctx.Err() != nil:
-			return Lease{}, fmt.Errorf("acquire lease: %w", ctx.Err())
-		case errors.Is(err, ErrTaken), errors.Is(err, ErrLost): // another node was faster: look again
-			wait = &race
-			patience.reset()
-		default:
-			trouble.trouble(err)
-		}
-		if err := sleep(ctx, wait.delay()); err != nil {
-			return Lease{}, fmt.Errorf("acquire lease: %w", err)
-		}
+	if want = m.want.on(want); !want.Equal(m.want) {
+		m.want = want
+		m.stir()
 	}
-}
-
-// acquire tries once.
-func (m *Manager) acquire(ctx context.Context, want Lease) (Record, error) {
-	s, err := m.store.Load(ctx)
-	if err != nil {
-		return Record{}, err
-	}
-	wishes := m.o.Previous
-	if old, ok := m.mine(s, want); ok {
-		if m.fits(old.Lease) {
-			return m.store.Update(ctx, old, m.o.TTL, old.on(want))
-		}
-		if old.Reserved() {
-			return Record{}, fmt.Errorf("reservation %q does not fit the network: change or delete it in the store", old.Key())
-		}
-		m.o.Logger.Warn("own lease does not fit the network, giving it back", "subnet", old.Lease.String())
-		if err := m.store.Delete(ctx, old); err != nil {
-			return Record{}, err
-		}
-		if s, err = m.store.Load(ctx); err != nil {
-			return Record{}, err
-		}
-		wishes = append([]netip.Prefix{old.V4.Subnet, old.V6.Subnet}, wishes...)
-	}
-	leases, err := m.pick(s, want, wishes)
-	if err != nil {
-		return Record{}, err
-	}
-	return m.store.Create(ctx, s, m.o.TTL, leases...)
-}
-
-// pick pairs the free subnets of the families in use.
-func (m *Manager) pick(s Snapshot, want Lease, wishes []netip.Prefix) ([]Lease, error) {
-	leases := slices.Repeat([]Lease{want}, candidates)
-	taken := s.Taken()
-	for _, f := range []struct {
-		pool Pool
-		path func(*Lease) *Path
-	}{
-		{m.network.V4, func(l *Lease) *Path { return &l.V4 }},
-		{m.network.V6, func(l *Lease) *Path { return &l.V6 }},
-	} {
-		if f.pool.Size() == 0 {
-			continue
-		}
-		subnets := f.pool.Pick(len(leases), append(slices.Clone(wishes), f.pool.Slot(m.o.NodeID)), taken, m.o.Rand)
-		if len(subnets) == 0 {
-			return nil, f.pool.exhausted(s)
-		}
-		leases = leases[:len(subnets)]
-		for i, subnet := range subnets {
-			f.path(&leases[i]).Subnet = subnet
-		}
-	}
-	return leases, nil
-}
-
-func (p Pool) exhausted(s Snapshot) error {
-	holders, reserved := 0, 0
-	for _, t := range s.Taken() {
-		if _, ok := p.span(t); ok {
-			holders++
-		}
-	}
-	for _, r := range s.Records {
-		if r.Reserved() {
-			reserved++
-		}
-	}
-	return fmt.Errorf("%w: all %d from %s/%d to %s are taken by %d leases, %d of them reservations",
-		ErrExhausted, p.Size(), p.Min, p.SubnetLen, p.Max, holders, reserved)
+	return nil
 }
 
 // Release gives the lease back, so that another node can have its subnets at once. A reservation stays, and so does what
@@ -185,4 +94,19 @@ func (m *Manager) setOwn(r Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.own = r
+}
+
+// wanted is the own lease as it should be.
+func (m *Manager) wanted() Lease {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.want
+}
+
+// stir lets Hold look at the own record.
+func (m *Manager) stir() {
+	select {
+	case m.stirred <- struct{}{}:
+	default: // it has been told
+	}
 }

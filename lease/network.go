@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"github.com/overlayd/overlayd/internal/strictjson"
 )
 
 // A Network is what all nodes share: from where their subnets come, and how they are connected.
@@ -33,13 +35,14 @@ type rawNetwork struct {
 
 // keys are the config's keys in their usual spelling, and where their values go. nil is a key of flannel's without a
 // meaning here.
-func (r *rawNetwork) keys() []key {
-	return []key{
-		{"EnableIPv4", &r.EnableIPv4}, {"EnableIPv6", &r.EnableIPv6},
-		{"Network", &r.Network}, {"SubnetLen", &r.SubnetLen}, {"SubnetMin", &r.SubnetMin}, {"SubnetMax", &r.SubnetMax},
-		{"IPv6Network", &r.IPv6Network}, {"IPv6SubnetLen", &r.V6SubnetLen},
-		{"IPv6SubnetMin", &r.V6SubnetMin}, {"IPv6SubnetMax", &r.V6SubnetMax},
-		{"Backend", &r.Backend}, {"EnableNFTables", nil},
+func (r *rawNetwork) keys() []strictjson.Key {
+	return []strictjson.Key{
+		{Name: "EnableIPv4", Into: &r.EnableIPv4}, {Name: "EnableIPv6", Into: &r.EnableIPv6},
+		{Name: "Network", Into: &r.Network}, {Name: "SubnetLen", Into: &r.SubnetLen},
+		{Name: "SubnetMin", Into: &r.SubnetMin}, {Name: "SubnetMax", Into: &r.SubnetMax},
+		{Name: "IPv6Network", Into: &r.IPv6Network}, {Name: "IPv6SubnetLen", Into: &r.V6SubnetLen},
+		{Name: "IPv6SubnetMin", Into: &r.V6SubnetMin}, {Name: "IPv6SubnetMax", Into: &r.V6SubnetMax},
+		{Name: "Backend", Into: &r.Backend}, {Name: "EnableNFTables"},
 	}
 }
 
@@ -55,12 +58,12 @@ func ParseNetwork(data []byte) (Network, error) {
 }
 
 func parseNetwork(data []byte) (Network, error) {
-	obj, err := parseObject(data)
+	obj, err := strictjson.Parse(data)
 	if err != nil {
 		return Network{}, err
 	}
 	var raw rawNetwork
-	ignored, err := obj.fill(raw.keys())
+	ignored, err := obj.Fill(raw.keys())
 	if err != nil {
 		return Network{}, err
 	}
@@ -82,27 +85,27 @@ func parseNetwork(data []byte) (Network, error) {
 		}
 		var wrong string
 		if *f.pool, wrong, err = f.parse(); err != nil {
-			return Network{}, obj.errorAt(wrong, err)
+			return Network{}, obj.ErrorAt(wrong, err)
 		}
 	}
 	n.Backend, err = parseBackend(obj, raw.Backend)
 	return n, err
 }
 
-func parseBackend(obj *object, raw *json.RawMessage) (Backend, error) {
+func parseBackend(obj *strictjson.Object, raw *json.RawMessage) (Backend, error) {
 	if raw == nil {
 		return Backend{"vxlan", json.RawMessage(`{"Type":"vxlan"}`)}, nil
 	}
-	inner, err := obj.inner("Backend")
+	inner, err := obj.Inner("Backend")
 	if err != nil {
 		return Backend{}, err
 	}
 	var name *string
-	if err := inner.take(key{"Type", &name}); err != nil {
+	if err := inner.Take(strictjson.Key{Name: "Type", Into: &name}); err != nil {
 		return Backend{}, err
 	}
 	if name == nil || *name == "" {
-		return Backend{}, obj.errorAt("Backend", errors.New("no Type in it"))
+		return Backend{}, obj.ErrorAt("Backend", errors.New("no Type in it"))
 	}
 	return Backend{strings.ToLower(*name), *raw}, nil
 }

@@ -36,9 +36,9 @@ func (m *Manager) owns(l Lease) bool { return l.NodeID != "" && l.NodeID == m.o.
 // sameAddress compares the public address that names a node in flannel's eyes: of IPv4, or of IPv6 where there is no IPv4.
 func (m *Manager) sameAddress(l, o Lease) bool {
 	if m.network.V4.Size() > 0 {
-		return l.V4.PublicIP.IsValid() && l.V4.PublicIP == o.V4.PublicIP
+		return l.V4.meets(o.V4)
 	}
-	return l.V6.PublicIP.IsValid() && l.V6.PublicIP == o.V6.PublicIP
+	return l.V6.meets(o.V6)
 }
 
 // fits reports whether the lease has a subnet from each pool of the network, and no other.

@@ -13,15 +13,21 @@ import (
 // What is no lease harms no other: it is set aside, logged and told to ManagerOptions.Unreadable. So are leases outside
 // of the network, and leases that overlap this node's own, which would draw its traffic or its neighbours' away. Leases that
 // overlap each other are both kept, since no node can know better than the store which of them is right. Halves of
-// families that the network does not use are left out.
+// families that the network does not use are left out. Of another node with one of this node's public addresses, the log
+// warns.
 func (m *Manager) Peers(ctx context.Context, set func([]Lease) error) error {
 	trouble := reporter{log: m.o.Logger, what: "watch leases"}
 	var last []Lease
 	var lastAside []Unreadable
+	var lastTwins []string
 	first := true
-	return m.store.Watch(ctx, func(s Snapshot) error {
+	return m.store.Watch(ctx, m.takeKnown(), func(s Snapshot) error {
 		trouble.fine()
+		if s.Revision < m.ownRecord().Revision {
+			return nil // from before the own lease was written: what is newer is on its way
+		}
 		m.compareOwn(s)
+		lastTwins = m.reportTwins(s, lastTwins)
 		peers, aside := m.divide(s)
 		if !slices.EqualFunc(aside, lastAside, sameUnreadable) {
 			m.reportAside(aside, lastAside)
@@ -35,19 +41,22 @@ func (m *Manager) Peers(ctx context.Context, set func([]Lease) error) error {
 	}, trouble.trouble)
 }
 
-// compareOwn tells Hold when the own record is not as it was last written. Snapshots from before that do not count.
+// compareOwn tells Hold when the own record is not as it was last written.
 func (m *Manager) compareOwn(s Snapshot) {
 	own := m.ownRecord()
-	if s.Revision < own.Revision {
-		return
-	}
 	if slices.ContainsFunc(s.Records, func(r Record) bool { return r.Key() == own.Key() && r.Revision == own.Revision }) {
 		return
 	}
-	select {
-	case m.stirred <- struct{}{}:
-	default: // Hold has been told
-	}
+	m.stir()
+}
+
+// takeKnown is what Acquire has listed. It is good for one use: from then on it is out of date.
+func (m *Manager) takeKnown() Snapshot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.known
+	m.known = Snapshot{}
+	return known
 }
 
 // divide tells the records of others apart: peers, and what is set aside.
@@ -99,6 +108,25 @@ func (m *Manager) reportAside(aside, before []Unreadable) {
 }
 
 func sameUnreadable(a, b Unreadable) bool { return a.Key == b.Key && a.Err.Error() == b.Err.Error() }
+
+// reportTwins logs which other leases name a public address of this node, if they did not before, and returns them.
+func (m *Manager) reportTwins(s Snapshot, before []string) (twins []string) {
+	want := m.wanted()
+	for _, r := range s.Records {
+		if r.Key() == want.Key() || m.owns(r.Lease) || !r.V4.meets(want.V4) && !r.V6.meets(want.V6) {
+			continue
+		}
+		twins = append(twins, r.Key())
+		if !slices.Contains(before, r.Key()) {
+			m.o.Logger.Warn("another node has this node's public address: right only if both are behind one translated address",
+				"key", r.Key(), "public", r.publicIP(), "node", r.NodeID)
+		}
+	}
+	return twins
+}
+
+// meets reports whether both are reached through one address.
+func (p Path) meets(o Path) bool { return p.PublicIP.IsValid() && p.PublicIP == o.PublicIP }
 
 // publicIP is the first public address that the lease names, for people.
 func (l Lease) publicIP() netip.Addr {

@@ -55,31 +55,49 @@ func (p Pool) At(i uint64) netip.Prefix {
 
 // Slot is the subnet at which a node of this identity looks first. Nodes that start at once rarely look at the same. The zero
 // Pool has none.
-func (p Pool) Slot(id string) netip.Prefix {
+func (p Pool) Slot(id string) netip.Prefix { return p.At(slot(id, p.Size())) }
+
+// slot is an index below size.
+func slot(id string, size uint64) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(id))
-	return p.At(h.Sum64() % p.Size())
+	return h.Sum64() % size
 }
 
 // Pick returns up to n different subnets that overlap none of the taken prefixes: first those preferred, in the given order,
 // if they are the pool's, then others by chance. The fewer it returns, the fewer are free.
 func (p Pool) Pick(n int, preferred, taken []netip.Prefix, rnd *rand.Rand) []netip.Prefix {
-	var picked []netip.Prefix
+	var wishes []uint64
 	for _, s := range preferred {
-		if len(picked) < n && p.Contains(s) && !overlaps(s, taken) && !slices.Contains(picked, s) {
-			picked = append(picked, s)
+		if p.Contains(s) {
+			wishes = append(wishes, p.index(s.Addr()))
 		}
 	}
-	taken = append(slices.Clone(taken), picked...)
-	for len(picked) < n {
-		gaps := p.gaps(taken)
-		free := count(gaps)
-		if free == 0 {
-			break
+	var picked []netip.Prefix
+	for _, i := range pick(n, p.Size(), wishes, p.spans(taken), rnd) {
+		picked = append(picked, p.At(i))
+	}
+	return picked
+}
+
+// pick returns up to n different indexes below size and outside of the used spans: first those wished for, then others by
+// chance.
+func pick(n int, size uint64, wishes []uint64, used []span, rnd *rand.Rand) []uint64 {
+	var picked []uint64
+	for _, i := range wishes {
+		if len(picked) < n && i < size && !slices.ContainsFunc(used, span{i, i}.overlaps) {
+			picked = append(picked, i)
+			used = append(used, span{i, i})
 		}
-		s := p.At(nth(gaps, rnd.Uint64N(free)))
-		picked = append(picked, s)
-		taken = append(taken, s)
+	}
+	gaps := gaps(used, size)
+	free := count(gaps)
+	drawn := map[uint64]bool{}
+	for len(picked) < n && uint64(len(drawn)) < free {
+		if i := rnd.Uint64N(free); !drawn[i] {
+			drawn[i] = true
+			picked = append(picked, nth(gaps, i))
+		}
 	}
 	return picked
 }
@@ -91,17 +109,27 @@ func overlaps(s netip.Prefix, others []netip.Prefix) bool {
 // A span is the subnets of a pool from one index to another, both included.
 type span struct{ first, last uint64 }
 
-// gaps is where the pool is free. It looks at what is taken alone, since an IPv6 pool may hold any number of subnets.
-func (p Pool) gaps(taken []netip.Prefix) []span {
-	var used, gaps []span
-	for _, t := range taken {
+func (s span) overlaps(o span) bool { return s.first <= o.last && o.first <= s.last }
+
+// spans are the parts of the pool that the prefixes overlap.
+func (p Pool) spans(prefixes []netip.Prefix) (spans []span) {
+	for _, t := range prefixes {
 		if s, ok := p.span(t); ok {
-			used = append(used, s)
+			spans = append(spans, s)
 		}
 	}
-	slices.SortFunc(used, func(a, b span) int { return cmp.Compare(a.first, b.first) })
-	next, size := uint64(0), p.Size()
+	return spans
+}
+
+// gaps is what lies below size and between the used spans. It looks at these alone, since an IPv6 pool may hold any number
+// of subnets.
+func gaps(used []span, size uint64) (gaps []span) {
+	used = slices.SortedFunc(slices.Values(used), func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	next := uint64(0)
 	for _, u := range used {
+		if u.first >= size {
+			break
+		}
 		if u.first > next {
 			gaps = append(gaps, span{next, u.first - 1})
 		}

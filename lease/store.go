@@ -18,6 +18,17 @@ var (
 	ErrExhausted = errors.New("no free subnet")
 )
 
+// A TakenError is the ErrTaken with which a Store also says what it holds instead, so that the next try needs no Load.
+type TakenError struct {
+	Now Snapshot // of each record the subnets and the revision alone
+}
+
+// Error is that of ErrTaken.
+func (e *TakenError) Error() string { return ErrTaken.Error() }
+
+// Is makes the error one of ErrTaken.
+func (e *TakenError) Is(target error) bool { return target == ErrTaken }
+
 // A Record is a lease as a Store keeps it.
 type Record struct {
 	Lease
@@ -79,12 +90,17 @@ type Store interface {
 	Load(context.Context) (Snapshot, error)
 
 	// Create writes the first of the candidates whose subnets nobody holds, IPv4 and IPv6 each looked at on its own, to
-	// expire after ttl unless renewed. It answers ErrTaken when seen is out of date or none is free: load again.
+	// expire after ttl unless renewed. It answers a *TakenError when none is free, and may do so when others were written
+	// since seen: choose again from what it says.
 	Create(ctx context.Context, seen Snapshot, ttl time.Duration, candidates ...Lease) (Record, error)
 
 	// Update overwrites a record with a lease of the same subnets, to expire after ttl unless renewed; a reservation stays
 	// one. It answers ErrLost when the record is no longer as given.
 	Update(ctx context.Context, old Record, ttl time.Duration, new Lease) (Record, error)
+
+	// Reserve writes a lease that never expires, over the record that seen has of the same subnets or, where it has none,
+	// on subnets that nobody holds. It answers ErrTaken when they are not free, and when anything was written since seen.
+	Reserve(ctx context.Context, seen Snapshot, l Lease) (Record, error)
 
 	// Renew keeps a record from expiring for the time it was written with, without writing it: no watcher sees anything. A
 	// reservation needs none and stays as it is. It answers ErrLost when the record has expired, is gone, or hangs on another expiry by now.
@@ -93,9 +109,15 @@ type Store interface {
 	// Delete removes a record. It answers ErrLost when the record is no longer as given.
 	Delete(context.Context, Record) error
 
+	// Left returns how long each of the records lasts from now unless renewed: 0 for one that is gone, and for a
+	// reservation, which lasts. It costs a request for each.
+	Left(context.Context, ...Record) ([]time.Duration, error)
+
 	// Watch calls set with everything the store holds, at once and after each change, until the context ends or set
-	// returns an error, which it returns. Broken connections and compacted revisions are its own business: it lists again,
-	// and set never sees less than the store holds. What happened between two calls of set is not told. Trouble that it
-	// is getting over goes to trouble, which may be nil.
-	Watch(ctx context.Context, set func(Snapshot) error, trouble func(error)) error
+	// returns an error, which it returns. It begins with what is known from a Load, unless that is the zero Snapshot.
+	//
+	// Broken connections, compacted revisions and missed changes are its own business: it lists again, and set never sees
+	// less than the store held. What happened between two calls of set is not told, so that a slow set holds nobody
+	// up. Trouble that it is getting over goes to trouble, which may be nil.
+	Watch(ctx context.Context, known Snapshot, set func(Snapshot) error, trouble func(error)) error
 }

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"cmp"
+	"context"
 	"net/netip"
 	"strings"
 
@@ -19,9 +21,9 @@ func parseARP(l *line) action {
 			verb = kernel.Replace
 		case l.take("-d", "--delete"):
 			verb = kernel.Del
+		case len(l.words) == 1 && (l.peek() == "-i" || l.peek() == "--device"): // of which arp tells its usage
+			l.unknown()
 		case l.take("-i", "--device"):
-			n.Dev = l.name()
-		case len(operands) > 0 && l.take("dev"):
 			n.Dev = l.name()
 		case strings.HasPrefix(l.peek(), "-"):
 			l.unknown()
@@ -29,38 +31,58 @@ func parseARP(l *line) action {
 			operands = append(operands, l.next())
 		}
 	}
-	switch {
-	case verb == kernel.Append:
+	if strings.HasPrefix(n.Dev, "-") || verb == kernel.Append {
 		l.unknownWord("arp")
-	case len(operands) > 2 || verb == kernel.Del && len(operands) > 1:
-		l.unknownWord(operands[len(operands)-1])
-	case len(operands) == 0:
-		l.fail(statusUsage, "arp: need host name")
-	case verb == kernel.Replace && len(operands) == 1 && n.Dev == "":
-		l.fail(statusUsage, "arp: need hardware address")
-	case verb == kernel.Replace && len(operands) == 1: // a word of the device's stands where the address is missing
-		l.fail(statusUsage, "arp: invalid hardware address")
-	default:
-		parseARPOperands(l, &n, operands)
 	}
-	return change(verb, n)
+	parseARPOperands(l, &n, verb, operands)
+	a := change(verb, n)
+	if verb == kernel.Replace {
+		a.check = func(ctx context.Context, c *call) error { return etherOnly(ctx, c, n.Dev) }
+	}
+	return a
 }
 
-func parseARPOperands(l *line, n *kernel.Neigh, operands []string) {
+// parseARPOperands takes "IP MAC" or, for a deletion, "IP", after which "dev NAME" may stand.
+func parseARPOperands(l *line, n *kernel.Neigh, verb kernel.Verb, operands []string) {
+	if l.err == nil && len(operands) == 0 {
+		l.fail(statusUsage, "arp: need host name")
+	}
+	if l.err != nil {
+		return
+	}
 	ip, err := netip.ParseAddr(operands[0])
-	if err != nil || !ip.Is4() {
+	if n.IP = ip; err != nil || !ip.Is4() {
 		l.unknownWord(operands[0])
 	}
-	n.IP = ip
-	if len(operands) == 2 {
+	rest := operands[1:]
+	if verb == kernel.Replace {
+		if len(rest) == 0 {
+			l.fail(statusUsage, "arp: need hardware address")
+			return
+		}
 		var bad string
-		if n.Address, bad = parseMAC(operands[1]); n.Address == "" && bad == "" {
-			l.unknownWord(operands[1]) // net-tools pads short ones
+		if n.Address, bad = parseMAC(rest[0]); n.Address == "" && strings.Trim(bad, "0123456789abcdefABCDEF") == "" {
+			l.unknownWord(rest[0]) // net-tools pads short ones, and needs no colons
 		} else if bad != "" {
 			l.fail(statusUsage, "arp: invalid hardware address")
 		}
+		rest = rest[1:]
 	}
-	if n.Dev == "" {
-		l.unknownWord(operands[0])
+	if len(rest) == 2 && rest[0] == "dev" && n.Dev == "" {
+		words := line{words: rest[1:]}
+		n.Dev, rest = words.name(), nil
+		l.err = cmp.Or(l.err, words.err)
 	}
+	if len(rest) > 0 || n.Dev == "" {
+		l.unknownWord(operands[len(operands)-1])
+	}
+}
+
+// etherOnly refuses, as the kernel refuses arp, links whose addresses are of another kind than those that arp sets.
+func etherOnly(ctx context.Context, c *call, dev string) error {
+	link, err := findLink(ctx, c, dev)
+	if err == nil && link.Encap != "ether" {
+		return &failure{text: "SIOCSARP: Invalid argument", status: statusUsage}
+	}
+	return nil // what else may be wrong the change will tell
 }

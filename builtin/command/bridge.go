@@ -2,11 +2,24 @@ package command
 
 import (
 	"math"
+	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
 func parseBridge(l *line) action {
+	b := batch{argv: []string{"bridge"}}
+	b.force = l.take("-force")
+	if l.take("-b", "-batch") {
+		return parseBatch(l, b, parseBridgeObject)
+	}
+	if b.force {
+		l.unknown()
+	}
+	return parseBridgeObject(l)
+}
+
+func parseBridgeObject(l *line) action {
 	return l.choose(
 		choice{"link", nil}, choice{"fdb", parseBridgeFDB}, choice{"mdb", nil}, choice{"vlan", nil}, choice{"monitor", nil},
 	)
@@ -29,6 +42,8 @@ func parseFDB(l *line, verb kernel.Verb) action {
 	var self bool
 	for l.more() {
 		switch {
+		case l.twice("dst"), l.twice("vlan"), l.twice("port"), l.twice("vni"), l.twice("via"),
+			l.twice("permanent", "local", "static", "temp", "dynamic"):
 		case l.take("dev"):
 			f.Dev = l.name()
 		case l.take("dst"):
@@ -59,7 +74,11 @@ func parseFDB(l *line, verb kernel.Verb) action {
 	if f.Dev == "" || text == "" {
 		l.fail(statusUsage, "Device and address are required arguments.")
 	}
-	if f.Address, _ = parseMAC(text); f.Address == "" {
+	var bad string
+	switch f.Address, bad = parseMAC(text); {
+	case f.Address == "" && strings.Count(text, ":") > 5 && bad == "": // of which bridge takes the beginning
+		l.unknownWord(text)
+	case f.Address == "":
 		l.fail(statusUsage, "Invalid mac address %s", text)
 	}
 	return change(verb, f)

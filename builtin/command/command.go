@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -38,7 +39,8 @@ func Handler(k Kernel, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 		if !known {
 			return next(ctx, argv)
 		}
-		c := &call{HandlerContext: interp.HandlerCtx(ctx), kernel: k}
+		c := &call{HandlerContext: interp.HandlerCtx(ctx), kernel: k, tool: t, next: next}
+		c.Stdin = stoppable{ctx, c.Stdin}
 		a, err := t.parse(argv)
 		if err == nil {
 			err = a.carryOut(ctx, c)
@@ -104,6 +106,9 @@ func (t tool) parse(argv []string) (action, error) {
 // explain turns an error into a failure that speaks as the tool does, unless it is one. Errors that are not the
 // command's, such as the end of the context, stay.
 func (t tool) explain(err error, a action) error {
+	if _, explained := err.(*failure); explained {
+		return err
+	}
 	refusal, ok := errors.AsType[*kernel.OpError](err)
 	if !ok || t.refused == nil {
 		return err
@@ -120,6 +125,7 @@ func (t tool) explain(err error, a action) error {
 type action struct {
 	ops      []kernel.Op                        // changes, in order
 	run      func(context.Context, *call) error // what is more than that: questions, files, text
+	check    func(context.Context, *call) error // what the changes want, and the kernel would not ask for
 	warning  string                             // said on stderr before the changes
 	noDevice func(*failure) *failure            // changes how a missing device is told
 }
@@ -135,6 +141,11 @@ func (a action) carryOut(ctx context.Context, c *call) error {
 	if a.run != nil {
 		return a.run(ctx, c)
 	}
+	if a.check != nil {
+		if err := a.check(ctx, c); err != nil {
+			return err
+		}
+	}
 	return c.kernel.Do(ctx, a.ops...)
 }
 
@@ -142,6 +153,25 @@ func (a action) carryOut(ctx context.Context, c *call) error {
 type call struct {
 	interp.HandlerContext
 	kernel Kernel
+	tool   tool
+	next   interp.ExecHandlerFunc
+}
+
+// A stoppable input ends with the context, so that no file is too long to be read through.
+type stoppable struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+// Read is part of io.Reader. No input is an empty one.
+func (s stoppable) Read(p []byte) (int, error) {
+	if err := s.ctx.Err(); err != nil {
+		return 0, err
+	}
+	if s.from == nil {
+		return 0, io.EOF
+	}
+	return s.from.Read(p)
 }
 
 // installed reports whether the hook's PATH has the program.
@@ -162,9 +192,11 @@ func (c *call) report(err error) error {
 	case !ok:
 		f = &failure{text: err.Error(), status: 1, cause: err}
 	}
-	if f.onStdout {
+	switch {
+	case f.text == "": // has been told
+	case f.onStdout:
 		fmt.Fprintln(c.Stdout, f.text)
-	} else {
+	default:
 		fmt.Fprintln(c.Stderr, f.text)
 	}
 	return f
@@ -178,8 +210,13 @@ type failure struct {
 	cause    error // may be nil
 }
 
-// Error is what the command printed.
-func (f *failure) Error() string { return strings.TrimSpace(f.text) }
+// Error is what the command printed, or its cause when that has been told before.
+func (f *failure) Error() string {
+	if f.text == "" && f.cause != nil {
+		return f.cause.Error()
+	}
+	return strings.TrimSpace(f.text)
+}
 
 // Unwrap returns the exit status and the cause.
 func (f *failure) Unwrap() []error {

@@ -49,7 +49,7 @@ func parseCut(l *line) action {
 // flagValue takes an option with its value, in the same word or in the next.
 func flagValue(l *line, name string, value *string) bool {
 	switch {
-	case !strings.HasPrefix(l.peek(), name):
+	case !strings.HasPrefix(l.peek(), name), *value != "": // once only
 		return false
 	case l.peek() != name:
 		*value = strings.TrimPrefix(l.next(), name)

@@ -1,29 +1,58 @@
 package command
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
 func parseIP(l *line) action {
+	b := batch{argv: []string{"ip"}}
 	for l.more() && strings.HasPrefix(l.peek(), "-") {
+		option := l.peek()
 		switch {
 		case l.take("-4"):
 			l.family = 4
 		case l.take("-6"):
 			l.family = 6
+		case l.take("-f", "-family"):
+			parseFamily(l)
+			b.argv = append(b.argv, fmt.Sprintf("-%d", l.family))
+			continue
 		case l.take("-o", "-oneline"):
 			l.oneLine = true
 		case l.take("-br", "-brief"):
 			l.brief = true
+		case l.take("-force"):
+			b.force = true
+			continue
+		case l.take("-b", "-batch"):
+			return parseBatch(l, b, parseIPObject)
 		default:
 			l.unknown()
 		}
+		b.argv = append(b.argv, option)
 	}
+	return parseIPObject(l)
+}
+
+// parseFamily takes the name of a family of addresses.
+func parseFamily(l *line) {
+	switch {
+	case l.take("inet"):
+		l.family = 4
+	case l.take("inet6"):
+		l.family = 6
+	default:
+		l.unknown()
+	}
+}
+
+func parseIPObject(l *line) action {
 	return l.choose(
 		choice{"address", parseIPAddr}, choice{"addrlabel", nil}, choice{"maddress", nil},
-		choice{"route", parseIPRoute}, choice{"rule", nil},
+		choice{"route", parseIPRoute}, choice{"rule", parseIPRule},
 		choice{"neighbor", parseIPNeigh}, choice{"neighbour", parseIPNeigh}, choice{"ntable", nil}, choice{"ntbl", nil},
 		choice{"link", parseIPLink},
 	)
@@ -61,6 +90,16 @@ func parseIPRoute(l *line) action {
 		choice{"chg", with(kernel.Change, parseRoute)}, choice{"replace", with(kernel.Replace, parseRoute)},
 		choice{"prepend", nil}, choice{"append", with(kernel.Append, parseRoute)}, choice{"test", nil},
 		choice{"delete", with(kernel.Del, parseRoute)}, choice{"flush", parseRouteFlush},
+	)
+}
+
+func parseIPRule(l *line) action {
+	if !l.more() {
+		return showRules(l)
+	}
+	return l.choose(
+		choice{"list", showRules}, choice{"lst", showRules}, choice{"show", showRules}, choice{"save", nil}, choice{"restore", nil},
+		choice{"add", with(kernel.Add, parseRule)}, choice{"delete", with(kernel.Del, parseRule)}, choice{"flush", nil},
 	)
 }
 

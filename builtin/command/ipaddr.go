@@ -20,10 +20,13 @@ func parseAddr(l *line, verb kernel.Verb) action {
 		switch {
 		case l.take("dev"):
 			a.Dev = l.name()
+		case l.twice("peer", "remote"), l.twice("broadcast", "brd"), l.twice("scope"), l.twice("label"):
 		case l.take("peer", "remote"):
 			a.Peer = l.prefix(family)
 		case l.take("broadcast", "brd"):
-			if broadcast = l.take("+"); !broadcast {
+			if broadcast = l.take("+"); !broadcast && l.peek() == "-" {
+				l.unknown()
+			} else if !broadcast {
 				a.Broadcast = l.address(family)
 			}
 		case l.take("scope"):
@@ -32,6 +35,10 @@ func parseAddr(l *line, verb kernel.Verb) action {
 			a.Label = l.next()
 		case l.take("noprefixroute"):
 			a.NoPrefix = true
+		case l.take("nodad"):
+			a.NoDAD = true
+		case l.elsewhere("anycast", "valid_lft", "preferred_lft", "home", "mngtmpaddr", "nodad", "autojoin", "optimistic",
+			"metric", "priority", "preference", "proto", "help"):
 		case !a.Prefix.IsValid():
 			l.take("local")
 			hasLength = strings.Contains(l.peek(), "/")
@@ -40,6 +47,10 @@ func parseAddr(l *line, verb kernel.Verb) action {
 		default:
 			l.unknown()
 		}
+	}
+	four := a.Prefix.Addr().Is4()
+	if !four && (broadcast || a.Broadcast.IsValid()) || four && a.NoDAD { // ip has words for it
+		l.unknownWord(a.Prefix.String())
 	}
 	if broadcast {
 		a.Broadcast = lastOf(a.Prefix)
@@ -95,8 +106,7 @@ func parseAddrFlush(l *line) action {
 		l.fail(1, "Flush requires arguments.")
 	}
 	like := kernel.Addr{Prefix: anyOf(l.family)}
-	l.take("dev")
-	like.Dev = l.name()
+	like.Dev = shownName(l)
 	return action{run: func(ctx context.Context, c *call) error {
 		if _, err := shownLink(ctx, c, like.Dev); err != nil {
 			return err

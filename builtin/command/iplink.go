@@ -1,7 +1,10 @@
 package command
 
 import (
+	"context"
+	"fmt"
 	"math"
+	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
@@ -13,6 +16,9 @@ func parseLinkAdd(l *line) action {
 		switch {
 		case l.take("link"):
 			link.Lower = l.name()
+			l.early = link.Lower
+		case link.Name != "" && l.peek() == "name":
+			l.unknown()
 		case l.take("name"):
 			link.Name = l.name()
 		case l.take("type"):
@@ -49,7 +55,15 @@ func parseLinkSet(l *line) action {
 	if link.Name == "" {
 		l.fail(statusUsage, "Not enough information: \"dev\" argument is required.")
 	}
-	return change(kernel.Set, link)
+	a := change(kernel.Set, link)
+	if link.Master != "" { // which ip looks for first
+		a.check = func(ctx context.Context, c *call) error {
+			text := fmt.Sprintf("Error: argument %q is wrong: Device does not exist\n", link.Master)
+			_, err := namedLink(ctx, c, link.Master, &failure{text: text, status: statusUsage})
+			return err
+		}
+	}
+	return a
 }
 
 func parseLinkDel(l *line) action {
@@ -80,6 +94,7 @@ func parseLinkName(l *line, link *kernel.Link) {
 // parseLinkWord takes what both new and old links can be given.
 func parseLinkWord(l *line, link *kernel.Link) bool {
 	switch {
+	case l.twice("mtu"), l.twice("txqueuelen", "txqlen", "qlen"), l.twice("address"), l.twice("master"):
 	case l.take("up"):
 		link.State = kernel.Up
 	case l.take("down"):
@@ -96,6 +111,7 @@ func parseLinkWord(l *line, link *kernel.Link) bool {
 		}
 	case l.take("master"):
 		link.Master = l.name()
+		l.early = link.Master
 	default:
 		return false
 	}
@@ -144,8 +160,24 @@ func parseVXLAN(l *line, link *kernel.Link) (warning string) {
 			v.Remote = l.address(0)
 		case l.take("dev"):
 			link.Lower = l.name()
+			l.early = link.Lower
+		case l.twice("ttl", "hoplimit"), l.twice("tos", "dsfield"), l.twice("ageing"), l.twice("maxaddress"), l.twice("srcport"),
+			l.twice("id", "vni"), l.twice("dstport"), l.twice("local"), l.twice("remote", "group"), l.twice("dev"):
 		case l.take("ttl", "hoplimit"):
-			v.TTL = l.number(1, math.MaxUint8, "invalid TTL")
+			if !l.take("auto") {
+				v.TTL = l.number(1, math.MaxUint8, "invalid TTL")
+			}
+		case l.take("tos", "dsfield"):
+			if v.TOS = 1; !l.take("inherit") {
+				v.TOS = l.number(2, math.MaxUint8, "invalid TOS")
+			}
+		case l.take("ageing"):
+			v.Ageing = l.number(1, math.MaxInt32, "ageing timer")
+		case l.take("maxaddress"):
+			v.Limit = l.number(1, math.MaxInt32, "max addresses")
+		case l.takeShort("srcport"):
+			v.PortLow = l.number(1, math.MaxUint16, "min port")
+			v.PortHigh = l.number(1, math.MaxUint16, "max port")
 		case parseVXLANSwitch(l, v):
 		default:
 			l.unknown()
@@ -169,6 +201,10 @@ func parseVXLANSwitch(l *line, v *kernel.VXLAN) bool {
 		v.Checksum = new(true)
 	case l.take("noudpcsum"):
 		v.Checksum = new(false)
+	case v.Switch(l.peek(), true):
+		l.next()
+	case strings.HasPrefix(l.peek(), "no") && v.Switch(strings.TrimPrefix(l.peek(), "no"), false):
+		l.next()
 	default:
 		return false
 	}

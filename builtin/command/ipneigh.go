@@ -4,14 +4,17 @@ import "github.com/overlayd/overlayd/builtin/internal/kernel"
 
 func parseNeigh(l *line, verb kernel.Verb) action {
 	var n kernel.Neigh
+	var address []string
 	for l.more() {
 		switch {
+		case l.twice("lladdr"), l.twice("nud"):
 		case l.take("lladdr"):
-			n.Address = l.mac()
+			address = []string{l.next()}
 		case l.take("dev"):
 			n.Dev = l.name()
 		case l.take("nud"):
 			n.State = parseState(l)
+		case l.elsewhere("proxy", "router", "extern_learn", "use", "managed", "protocol", "help"):
 		case !n.IP.IsValid():
 			l.take("to")
 			n.IP = l.address(l.family)
@@ -21,6 +24,10 @@ func parseNeigh(l *line, verb kernel.Verb) action {
 	}
 	if n.Dev == "" || !n.IP.IsValid() {
 		l.fail(statusUsage, "Device and destination are required arguments.")
+	}
+	if address != nil && l.err == nil { // which ip looks at last
+		text := &line{words: address}
+		n.Address, l.err = text.mac(), text.err
 	}
 	return change(verb, n)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
@@ -17,6 +18,9 @@ func parseRoute(l *line, verb kernel.Verb) action {
 		p.word()
 	}
 	p.finish()
+	if verb == kernel.Del && !p.hasDst { // of which ip tells its usage
+		l.unknownWord("route")
+	}
 	a := change(verb, p.route)
 	if p.nexthops {
 		a.noDevice = func(f *failure) *failure {
@@ -60,6 +64,11 @@ func (p *routeParser) word() {
 	case p.take("advmss"):
 		r.AdvMSS = p.number(0, math.MaxUint32, "\"mss\" value is invalid\n")
 	case p.hopWord(&p.hop):
+	case p.peek() == "to":
+		p.destination()
+	case p.elsewhere("as", "from", "tos", "dsfield", "hoplimit", "reordering", "rtt", "rttvar", "rto_min", "window", "cwnd",
+		"initcwnd", "initrwnd", "features", "quickack", "congctl", "ssthresh", "realms", "nhid", "pref", "encap", "expires",
+		"fastopen_no_cookie", "help", "ttl-propagate", "vrf"):
 	default:
 		p.destination()
 	}
@@ -86,7 +95,7 @@ func (p *routeParser) hopWord(h *kernel.Hop) bool {
 func (p *routeParser) via() netip.Addr {
 	switch {
 	case p.take("inet6"):
-		return p.address(6)
+		return p.learn(p.address(6))
 	case p.take("inet"):
 		return p.address(4)
 	}
@@ -117,6 +126,9 @@ func (p *routeParser) nexthop() {
 		}
 	}
 	p.route.Hops = append(p.route.Hops, h)
+	if h.Dev != "" {
+		p.early = h.Dev
+	}
 }
 
 func (p *routeParser) destination() {
@@ -124,10 +136,8 @@ func (p *routeParser) destination() {
 		p.unknown()
 		return
 	}
-	if !p.take("to") {
-		p.kind()
-		p.take("to")
-	}
+	p.take("to")
+	p.kind()
 	p.hasDst = true
 	if p.take("default", "any", "all") {
 		p.isAny = true
@@ -143,15 +153,32 @@ func (p *routeParser) destination() {
 
 // kind takes the type of the route, which may stand before its destination.
 func (p *routeParser) kind() {
-	if p.take("unicast") {
-		return
+	switch kind := routeType(p.line); kind {
+	case "", "unicast":
+	default:
+		p.route.Type = kind
 	}
-	for _, kind := range [...]string{"blackhole", "unreachable", "prohibit", "throw", "local", "broadcast"} {
-		if p.take(kind) {
-			p.route.Type = kind
-			return
+}
+
+// routeType takes a type of routes, "" if the next word is none. Most can be cut short, even to "any".
+func routeType(l *line) string {
+	switch {
+	case l.take("local"):
+		return "local"
+	case l.take("brd"):
+		return "broadcast"
+	case l.peek() == "nat" || l.elsewhere("xresolve"):
+		l.unknown()
+		return ""
+	}
+	for _, kind := range [...]string{
+		"broadcast", "anycast", "multicast", "prohibit", "unreachable", "blackhole", "unicast", "throw",
+	} {
+		if l.takeShort(kind) {
+			return kind
 		}
 	}
+	return ""
 }
 
 // table takes the number of a routing table, or a name that all machines know.
@@ -188,6 +215,9 @@ func (p *routeParser) finish() {
 		}
 		r.Hops = []kernel.Hop{p.hop}
 	}
+	if p.nexthops && r.Dst.Addr().Is6() && !allLead(r.Hops) { // the kernel refuses it, but not as an object of ours
+		p.unknownWord("nexthop")
+	}
 	if len(r.Hops) == 1 { // it shares the load with none
 		if r.Hops[0].Weight = 0; !leads(r.Hops[0]) {
 			r.Hops = nil
@@ -199,6 +229,11 @@ func (p *routeParser) finish() {
 	if r.Protocol == bootProtocol {
 		r.Protocol = 0
 	}
+}
+
+// allLead reports whether all hops have a gateway.
+func allLead(hops []kernel.Hop) bool {
+	return !slices.ContainsFunc(hops, func(h kernel.Hop) bool { return !h.Via.IsValid() })
 }
 
 // leads reports whether a hop says anything of a way.

@@ -18,7 +18,9 @@ type line struct {
 	words  []string
 	family int // as -4 or -6 demand: 4, 6, or 0 for either
 	layout
-	err error
+	seen  map[string]bool // words that may stand once
+	early string          // a word that the real tool looks up while it still reads
+	err   error
 }
 
 func (l *line) more() bool { return l.err == nil && len(l.words) > 0 }
@@ -82,6 +84,35 @@ func (l *line) choose(choices ...choice) action {
 	return action{}
 }
 
+// twice ends the reading at a word that stood before, in this spelling or another: iproute2 has more than one way to take
+// that. Otherwise it takes nothing.
+func (l *line) twice(spellings ...string) bool {
+	word := l.peek()
+	if word == "" || !slices.Contains(spellings, word) {
+		return false
+	}
+	if l.seen[spellings[0]] {
+		l.unknown()
+		return true
+	}
+	if l.seen == nil {
+		l.seen = map[string]bool{}
+	}
+	l.seen[spellings[0]] = true
+	return false
+}
+
+// elsewhere ends the reading when the next word is one of these, or the beginning of one: words that iproute2 knows and
+// this package does not.
+func (l *line) elsewhere(words ...string) bool {
+	word := l.peek()
+	if word == "" || !slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, word) }) {
+		return false
+	}
+	l.unknown()
+	return true
+}
+
 // with is the grammar that reads an object for one verb.
 func with(verb kernel.Verb, grammar func(*line, kernel.Verb) action) func(*line) action {
 	return func(l *line) action { return grammar(l, verb) }
@@ -99,7 +130,11 @@ func (l *line) unknownWord(word string) {
 // statusUsage is how iproute2 and net-tools answer most command lines that they do not understand.
 const statusUsage = 255
 
+// fail ends the reading. When an earlier word may be wrong too, the real tool knows which it complains of.
 func (l *line) fail(status interp.ExitStatus, format string, args ...any) {
+	if l.early != "" {
+		l.unknownWord(l.early)
+	}
 	if l.err == nil {
 		l.err = &failure{text: fmt.Sprintf(format, args...), status: status}
 	}
@@ -115,6 +150,8 @@ func (l *line) number(lowest, highest uint64, why string) int {
 	word := l.next()
 	n, ok := number(word, 0, highest)
 	switch {
+	case strings.HasPrefix(word, "-") || strings.HasPrefix(word, "+"): // C counts down from the greatest
+		l.unknownWord(word)
 	case !ok:
 		l.wrong(word, why)
 	case uint64(n) < lowest: // says what an object of ours cannot
@@ -152,7 +189,7 @@ func (l *line) address(family int) netip.Addr {
 	switch {
 	case err == nil && a.Zone() == "" && fits(a, family):
 		return a
-	case unclear(word) && family != 6:
+	case unclear(word) && family != 6, word == "any", word == "all", word == "default":
 		l.unknownWord(word)
 	default:
 		l.fail(1, "Error: %s address is expected rather than %q.", familyName(family), word)

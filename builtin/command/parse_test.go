@@ -52,9 +52,12 @@ var parsed = []struct{ line, want string }{
 	{"ip -6 route add default dev eth0 priority 9", "ip route add ::/0 dev eth0 metric 9"},
 	{"ip route add 10.0.0.0/8 via inet6 fe80::1 dev eth0", "ip route add 10.0.0.0/8 via inet6 fe80::1 dev eth0"},
 	{"ip route append blackhole 10.0.0.0/8 table main proto boot", "ip route append blackhole 10.0.0.0/8"},
-	{"ip route change unicast to 10.0.0.0/8 dev eth0", "ip route change 10.0.0.0/8 dev eth0"},
+	{"ip route change to unicast 10.0.0.0/8 dev eth0", "ip route change 10.0.0.0/8 dev eth0"},
 	{"ip route add 10.0.0.0/8 nexthop via 192.0.2.1 dev eth0 weight 2 nexthop via 192.0.2.2 onlink dev eth1",
 		"ip route add 10.0.0.0/8 nexthop via 192.0.2.1 dev eth0 weight 2 nexthop via 192.0.2.2 dev eth1 onlink"},
+	{"ip rule add from 10.50.0.0/16 table 100 pref 9", "ip rule add pref 9 from 10.50.0.0/16 table 100"},
+	{"ip -6 rule add not fwmark 0x10/0xff lookup main suppress_prefixlength 0", "ip -6 rule add not fwmark 0x10/0xff table 254 suppress_prefixlength 0"},
+	{"ip ru del from fd00::/8 iif eth0 blackhole", "ip -6 rule del from fd00::/8 iif eth0 blackhole"},
 	{"ip neigh add 10.50.7.0 lladdr 02:00:00:00:00:01 dev vx0", "ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:01 dev vx0 nud permanent"},
 	{"ip n r to fd00::7 lladdr 02:00:00:00:00:01 dev vx0 nud reachable", "ip neighbour replace fd00::7 lladdr 02:00:00:00:00:01 dev vx0 nud reachable"},
 	{"ip neighbor del 10.50.7.0 dev vx0", "ip neighbour del 10.50.7.0 dev vx0"},
@@ -131,7 +134,7 @@ func dump(ops ...kernel.Op) string {
 			if v != nil {
 				all = append(all, fmt.Sprint(v.ID, v.Port, v.Local, v.Remote, v.Learning, v.GBP, v.TTL, value(v.Checksum), v.Checksum == nil))
 			}
-		case kernel.Device, kernel.Peer:
+		case kernel.Device, kernel.Peer, kernel.Rule:
 			all = append(all, op.String())
 		default:
 			all = append(all, fmt.Sprintf("%v %+v", op.Verb, o))
@@ -171,8 +174,8 @@ func TestOneUnknownWordHandsTheWholeLineOn(t *testing.T) {
 		{"ip link add vx0 type gre remote 192.0.2.1", "remote"},
 		{"ip link set vx0 netns 1", "netns"},
 		{"ip -s link", "-s"},
-		{"ip rule add from all", "rule"},
-		{"ip ru", "ru"},
+		{"ip rule add tos 8", "tos"},
+		{"ip rule flush", "flush"},
 		{"ip addrl", "addrl"},
 		{"ip route get 10.0.0.1", "get"},
 		{"ip route add 10.1 via 192.0.2.1", "10.1"},
@@ -183,13 +186,13 @@ func TestOneUnknownWordHandsTheWholeLineOn(t *testing.T) {
 		{"ip route add 1.0.0.0/0 dev eth0", "1.0.0.0/0"},
 		{"ip addr add 10.0.0.1/32 dev vx0 valid_lft 9", "valid_lft"},
 		{"ip addr show up", "up"},
-		{"ip neigh show nud all", "nud"},
+		{"ip neigh show nud all", "all"},
 		{"bridge link", "link"},
 		{"bridge fdb add 02:00:00:00:00:01 dev vx0 dst 192.0.2.1 nhid 1", "nhid"},
 		{"arp -n", "-n"},
-		{"arp -s 10.0.0.1 02:00:00:00:00:01", "10.0.0.1"},
+		{"arp -s 10.0.0.1 02:00:00:00:00:01", "02:00:00:00:00:01"},
 		{"arp -s host 02:00:00:00:00:01 dev vx0", "host"},
-		{"wg setconf wg0 file", "setconf"},
+		{"wg setconf wg0 /proc/self/fd/9", "/proc/self/fd/9"},
 		{"wg set wg0 garbage 1", "garbage"},
 		{"wg show wg0 garbage", "garbage"},
 		{"cut -f 1 file", "file"},

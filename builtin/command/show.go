@@ -102,11 +102,17 @@ func printLink(w io.Writer, link kernel.Link, as layout, mode string) {
 		fmt.Fprintf(w, "%-16s %-14s %s %s \n", name, state, link.Address, flags)
 		return
 	}
-	fmt.Fprintf(w, "%d: %s: %s mtu %d qdisc %s ", link.Index, name, flags, link.MTU, link.Qdisc)
+	fmt.Fprintf(w, "%d: %s: %s mtu %d ", link.Index, name, flags, link.MTU)
+	if link.Qdisc != "" {
+		fmt.Fprintf(w, "qdisc %s ", link.Qdisc)
+	}
 	if link.Master != "" {
 		fmt.Fprintf(w, "master %s ", link.Master)
 	}
-	fmt.Fprintf(w, "state %s%s group default ", state, mode)
+	fmt.Fprintf(w, "state %s%s ", state, mode)
+	if link.Qdisc != "" {
+		fmt.Fprint(w, "group default ")
+	}
 	if link.TxQueue != 0 {
 		fmt.Fprintf(w, "qlen %d", link.TxQueue)
 	}
@@ -134,19 +140,23 @@ func printLayer(w io.Writer, link kernel.Link, as layout) {
 }
 
 func showNeighs(l *line) action {
-	var like kernel.Neigh
+	var dev, state string
+	var within netip.Prefix
 	for l.more() {
 		switch {
+		case l.twice("dev"), l.twice("nud"):
 		case l.take("dev"):
-			like.Dev = l.name()
-		default:
-			l.take("to")
-			ip, err := netip.ParseAddr(l.peek())
-			if err != nil || like.IP.IsValid() {
+			dev = l.name()
+		case l.take("nud"):
+			if word := l.peek(); word == "all" || word == "noarp" || word == "none" { // which are not listed here
 				l.unknown()
 			}
-			like.IP = ip
-			l.next()
+			state = orPermanent(parseState(l))
+		case l.elsewhere("vrf", "nomaster", "master", "proxy", "unused", "help"), within.IsValid():
+			l.unknown()
+		default:
+			l.take("to")
+			within = l.prefix(l.family)
 		}
 	}
 	if l.oneLine || l.brief {
@@ -154,14 +164,15 @@ func showNeighs(l *line) action {
 	}
 	family := l.family
 	return printed(func(ctx context.Context, c *call, w io.Writer) error {
-		missing := &failure{text: fmt.Sprintf("Cannot find device %q", like.Dev), status: 1}
-		if _, err := namedLink(ctx, c, like.Dev, missing); err != nil {
+		missing := &failure{text: fmt.Sprintf("Cannot find device %q", dev), status: 1}
+		if _, err := namedLink(ctx, c, dev, missing); err != nil {
 			return err
 		}
-		neighs, err := list(ctx, c, kernel.Neigh{Dev: like.Dev})
+		neighs, err := list(ctx, c, kernel.Neigh{Dev: dev})
 		for _, n := range neighs {
-			if fits(n.IP, family) && (n.IP == like.IP || !like.IP.IsValid()) && n.State != "noarp" && n.State != "none" {
-				printNeigh(w, n, like.Dev != "")
+			if fits(n.IP, family) && n.State != "noarp" && n.State != "none" &&
+				(!within.IsValid() || within.Masked().Contains(n.IP)) && (state == "" || state == orPermanent(n.State)) {
+				printNeigh(w, n, dev != "")
 			}
 		}
 		return err

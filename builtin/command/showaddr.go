@@ -26,7 +26,7 @@ func showAddrs(l *line) action {
 		for _, link := range links {
 			own := slices.DeleteFunc(slices.Clone(addrs), func(a kernel.Addr) bool { return a.Dev != link.Name })
 			if family == 0 || len(own) > 0 {
-				printAddrs(w, link, own, as, family)
+				printAddrs(w, link, own, as, family, name)
 			}
 		}
 		return err
@@ -34,7 +34,7 @@ func showAddrs(l *line) action {
 }
 
 // printAddrs prints one link with its addresses. Asked for one family, ip leaves out the link layer.
-func printAddrs(w io.Writer, link kernel.Link, own []kernel.Addr, as layout, family int) {
+func printAddrs(w io.Writer, link kernel.Link, own []kernel.Addr, as layout, family int, name string) {
 	switch {
 	case as.brief:
 		fmt.Fprintf(w, "%-16s %-14s ", shownAs(link), strings.ToUpper(link.Operstate))
@@ -52,6 +52,9 @@ func printAddrs(w io.Writer, link kernel.Link, own []kernel.Addr, as layout, fam
 	case family == 0:
 		printLink(w, link, as, "")
 	default:
+		if family == 6 && name == "" { // the list of which the kernel tells less
+			link.Qdisc, link.Master = "", ""
+		}
 		var text strings.Builder
 		printLink(&text, link, as, "")
 		first, _, _ := strings.Cut(text.String(), "\n")

@@ -1,9 +1,12 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -12,40 +15,25 @@ import (
 
 // A routeSelector says which routes are meant, and so which words need not be printed of each.
 type routeSelector struct {
-	like     kernel.Route
-	dev      string
-	protocol bool
+	like   kernel.Route
+	dev    string
+	wants  []func(kernel.Route) bool
+	hidden map[string]bool // words that are the same for all
 }
 
-func parseRouteSelector(l *line) (s routeSelector) {
+// only limits the routes to those that are wanted, for which the word need not be printed.
+func (s *routeSelector) only(word string, wanted func(kernel.Route) bool) {
+	s.wants = append(s.wants, wanted)
+	s.hidden[word] = true
+}
+
+func parseRouteSelector(l *line) routeSelector {
+	s := routeSelector{hidden: map[string]bool{}}
 	p := &routeParser{line: l, family: l.family}
 	for l.more() {
-		switch {
-		case l.take("dev", "oif"):
-			s.dev = l.name()
-		case l.takeShort("table"):
-			if l.take("all") {
-				s.like.Table = kernel.AnyTable
-			} else {
-				s.like.Table = p.table()
-			}
-		case l.takeShort("protocol"):
-			s.like.Protocol, s.protocol = p.protocol(), true
-		case !p.hasDst:
-			if !l.take("to") {
-				l.take("exact")
-			}
-			p.hasDst, p.isAny = true, l.take("default")
-			if !p.isAny {
-				s.like.Dst = p.prefix(p.family)
-			}
-		default:
-			l.unknown()
-		}
+		s.word(p)
 	}
-	switch s.like.Table {
-	case 0, kernel.AnyTable, mainTable, localTable:
-	default: // ip tells an empty table from one that is not there
+	if !slices.Contains([]int{0, kernel.AnyTable, mainTable, localTable}, s.like.Table) { // ip tells an empty table from one that is not there
 		l.unknownWord(strconv.Itoa(s.like.Table))
 	}
 	if s.dev != "" {
@@ -58,12 +46,86 @@ func parseRouteSelector(l *line) (s routeSelector) {
 	switch {
 	case p.isAny:
 		s.like.Dst = defaultOf(family)
-	case !p.hasDst:
+	case !s.like.Dst.IsValid():
 		s.like.Dst = anyOf(family)
 	case !fits(s.like.Dst.Addr(), family):
 		l.unknownWord(s.like.Dst.String())
 	}
 	return s
+}
+
+func (s *routeSelector) word(p *routeParser) {
+	switch {
+	case p.take("dev", "oif"):
+		s.dev, s.hidden["dev"] = p.name(), true
+	case p.takeShort("table"):
+		if p.take("all") {
+			s.like.Table = kernel.AnyTable
+		} else {
+			s.like.Table = p.table()
+		}
+	case p.elsewhere("vrf", "cached", "cloned", "tos", "dsfield", "iif", "mark", "realms", "from", "help"):
+	case p.takeShort("protocol"):
+		s.like.Protocol, s.hidden["proto"] = p.protocol(), true
+	case p.takeShort("scope"):
+		scope := parseScope(p.line)
+		s.only("scope", func(r kernel.Route) bool { return cmp.Or(r.Scope, "global") == scope })
+	case p.takeShort("type"):
+		kind := routeType(p.line)
+		if kind == "" {
+			p.unknown()
+		}
+		s.only("type", func(r kernel.Route) bool { return cmp.Or(r.Type, "unicast") == kind })
+	case p.takeShort("metric", "priority") || p.take("preference"):
+		metric := p.number(0, math.MaxUint32, "\"metric\" value is invalid\n")
+		s.only("metric", func(r kernel.Route) bool { return r.Metric == metric })
+	case p.take("src"):
+		src := p.single()
+		s.only("src", func(r kernel.Route) bool { return r.Src == src })
+	case p.take("via"):
+		gateway := p.single()
+		s.only("via", func(r kernel.Route) bool { return len(r.Hops) == 1 && r.Hops[0].Via == gateway })
+	default:
+		s.destination(p)
+	}
+}
+
+// single takes a prefix that is a single address.
+func (p *routeParser) single() netip.Addr {
+	word := p.peek()
+	prefix := p.prefix(p.family)
+	if !prefix.IsSingleIP() {
+		p.unknownWord(word)
+	}
+	return prefix.Addr()
+}
+
+func (s *routeSelector) destination(p *routeParser) {
+	if p.hasDst {
+		p.unknown()
+		return
+	}
+	p.hasDst = true
+	if p.take("to"); p.peek() == "match" {
+		p.unknown()
+		return
+	}
+	root := p.take("root")
+	if !root {
+		p.take("exact")
+	}
+	if p.take("default", "any", "all") {
+		p.isAny = !root
+		return
+	}
+	prefix := p.prefix(p.family)
+	if !root {
+		s.like.Dst = prefix
+		return
+	}
+	s.wants = append(s.wants, func(r kernel.Route) bool {
+		return r.Dst.Bits() >= prefix.Bits() && prefix.Masked().Contains(r.Dst.Addr())
+	})
 }
 
 // list returns the routes that are meant. Those with several hops have no one device.
@@ -73,7 +135,9 @@ func (s routeSelector) list(ctx context.Context, c *call) ([]kernel.Route, error
 		return nil, err
 	}
 	routes, err := list(ctx, c, s.like)
-	return slices.DeleteFunc(routes, func(r kernel.Route) bool { return s.dev != "" && len(r.Hops) > 1 }), err
+	return slices.DeleteFunc(routes, func(r kernel.Route) bool {
+		return s.dev != "" && len(r.Hops) > 1 || slices.ContainsFunc(s.wants, func(wanted func(kernel.Route) bool) bool { return !wanted(r) })
+	}), err
 }
 
 func showRoutes(l *line) action {
@@ -84,6 +148,9 @@ func showRoutes(l *line) action {
 	return printed(func(ctx context.Context, c *call, w io.Writer) error {
 		routes, err := s.list(ctx, c)
 		for _, r := range routes {
+			if r.Other {
+				return unknown(destination(r))
+			}
 			s.print(w, r)
 		}
 		return err
@@ -91,7 +158,7 @@ func showRoutes(l *line) action {
 }
 
 func (s routeSelector) print(w io.Writer, r kernel.Route) {
-	if r.Type != "" {
+	if r.Type != "" && !s.hidden["type"] {
 		fmt.Fprint(w, r.Type, " ")
 	}
 	fmt.Fprint(w, destination(r), " ")
@@ -101,17 +168,17 @@ func (s routeSelector) print(w io.Writer, r kernel.Route) {
 	if s.like.Table == kernel.AnyTable && r.Table != 0 {
 		fmt.Fprintf(w, "table %s ", named(r.Table, map[int]string{253: "default", 255: "local"}))
 	}
-	if r.Protocol != 0 && !s.protocol {
+	if r.Protocol != 0 && !s.hidden["proto"] {
 		fmt.Fprintf(w, "proto %s ", named(r.Protocol, protocols()))
 	}
-	if r.Scope != "" {
+	if r.Scope != "" && !s.hidden["scope"] {
 		fmt.Fprintf(w, "scope %s ", r.Scope)
 	}
-	if r.Src.IsValid() {
+	if r.Src.IsValid() && !s.hidden["src"] {
 		fmt.Fprintf(w, "src %s ", r.Src)
 	}
 	is6 := r.Dst.Addr().Is6()
-	if r.Metric != 0 || is6 {
+	if (r.Metric != 0 || is6) && !s.hidden["metric"] {
 		fmt.Fprintf(w, "metric %d ", r.Metric)
 	}
 	if len(r.Hops) == 1 {
@@ -143,14 +210,14 @@ func printRouteEnd(w io.Writer, r kernel.Route) {
 
 // printHop prints where a hop leads; of the device only when not all routes that are listed have the same.
 func (s routeSelector) printHop(w io.Writer, h kernel.Hop, r kernel.Route) {
-	if h.Via.IsValid() {
+	if h.Via.IsValid() && !s.hidden["via"] {
 		if h.Via.Is6() && r.Dst.Addr().Is4() {
 			fmt.Fprintf(w, "via inet6 %s ", h.Via)
 		} else {
 			fmt.Fprintf(w, "via %s ", h.Via)
 		}
 	}
-	if h.Dev != "" && s.dev == "" {
+	if h.Dev != "" && !s.hidden["dev"] {
 		fmt.Fprintf(w, "dev %s ", h.Dev)
 	}
 }

@@ -27,6 +27,8 @@ func parseWG(l *line) action {
 		return parsePubkey(l)
 	case l.take("set"):
 		return parseWGSet(l)
+	case l.peek() == "setconf" || l.peek() == "addconf" || l.peek() == "syncconf":
+		return parseWGConf(l, l.next())
 	case l.take("show"):
 		return parseWGShow(l)
 	case l.take("showconf"):

@@ -191,12 +191,18 @@ func cutPort(text string) (host, port string, ok bool) {
 }
 
 func (s *setting) allowedIPs(l *line, text string, p *peerSetting) {
-	p.AllowedIPs = []netip.Prefix{}
-	p.ReplaceIPs = true
+	again := len(p.AllowedIPs) > 0 // then these come beside those that stood before
+	if p.AllowedIPs == nil {
+		p.AllowedIPs = []netip.Prefix{}
+	}
+	adds := strings.HasPrefix(text, "+")
+	if again && adds == p.ReplaceIPs {
+		l.unknownWord(text)
+	}
+	p.ReplaceIPs = !adds
 	if text == "" {
 		return
 	}
-	p.ReplaceIPs = !strings.HasPrefix(text, "+")
 	for item := range strings.SplitSeq(text, ",") {
 		item, plus := strings.CutPrefix(strings.TrimSpace(item), "+")
 		if plus == p.ReplaceIPs { // some with and some without

@@ -20,6 +20,9 @@ func main() {
 // the kernel would not do it by itself, as for the first process of a container.
 func stopOnSignal(ctx context.Context, log *slog.Logger) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	// A log that nobody reads any more, as when the journal is restarted, is no reason to end. Ignoring the signal would
+	// do as well, but would be handed down to the programs that hooks start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	finished := make(chan struct{})
@@ -33,7 +36,7 @@ func stopOnSignal(ctx context.Context, log *slog.Logger) (context.Context, func(
 			case !first:
 				os.Exit(exitFailed)
 			}
-			log.Info("stopping", "signal", s.String(), "at once", "on a second one")
+			log.Info("stopping, a second signal ends at once", "signal", s.String())
 			cancel()
 		}
 	}()

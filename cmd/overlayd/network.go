@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,13 +25,14 @@ func (d *daemon) follow(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		return d.store.WatchConfig(ctx, func(value []byte, number int64) error {
+			d.state.SetEtcd(nil)
 			select { // the newest wins: what nobody looked at is of no interest any more
 			case <-revisions:
 			default:
 			}
 			revisions <- revision{value, number}
 			return nil
-		}, func(err error) { d.log.Warn("watch network config", "err", err) })
+		}, d.etcdTrouble)
 	})
 	g.Go(func() error { return d.sessions(ctx, revisions) })
 	return g.Wait()
@@ -87,7 +89,7 @@ func (d *daemon) firstPlan(ctx context.Context, revisions <-chan revision) (*pla
 		case r.value != nil:
 			if d.network != nil && !lease.SameJSON(d.network, r.value) {
 				d.log.Warn("the network config in etcd counts, and the file's differs", "key", key, "revision", r.number,
-					"publish the file's with", d.putCommand())
+					"publish", d.putCommand())
 			}
 			p, err := d.plan(r.value)
 			if err != nil {
@@ -96,7 +98,7 @@ func (d *daemon) firstPlan(ctx context.Context, revisions <-chan revision) (*pla
 			p.revision = r
 			return p, nil
 		case d.network == nil:
-			d.log.Warn("waiting for a network config", "etcd key", key, "write it with", "overlayd config put FILE")
+			d.log.Warn("waiting for a network config", "key", key, "publish", d.putCommand())
 			d.state.SetProblem("waiting for a network config at etcd key " + key)
 		default:
 			err := d.store.PublishConfig(ctx, d.network)
@@ -104,7 +106,7 @@ func (d *daemon) firstPlan(ctx context.Context, revisions <-chan revision) (*pla
 				return nil, err
 			}
 			if err == nil {
-				d.log.Info("network config published", "etcd key", key, "from", d.config)
+				d.log.Info("network config published", "key", key, "file", d.config)
 			}
 		}
 	}
@@ -145,6 +147,30 @@ func (d *daemon) refuseRevision(problem string) {
 	d.state.SetProblem("the last good network config stays: " + problem)
 }
 
+// etcdTrouble says that etcd does not answer. The overlay goes on meanwhile.
+func (d *daemon) etcdTrouble(err error) {
+	d.log.Warn("etcd does not answer, trying again", "err", err)
+	d.state.SetEtcd(err)
+}
+
+// putCommand is the command that publishes the config file, or another, where this daemon looks for it.
 func (d *daemon) putCommand() string {
-	return fmt.Sprintf("overlayd config put %s", d.config)
+	file := d.config
+	if file == "" {
+		file = "FILE"
+	}
+	words := []string{"overlayd", "config", "put", file, "--etcd-endpoints", strings.Join(d.etcd.Endpoints, ",")}
+	for _, flag := range []struct{ name, value, usual string }{
+		{"etcd-prefix", d.etcdPrefix, defaultPrefix},
+		{"etcd-cafile", d.etcd.CAFile, ""},
+		{"etcd-certfile", d.etcd.CertFile, ""},
+		{"etcd-keyfile", d.etcd.KeyFile, ""},
+		{"etcd-username", d.etcd.Username, ""},
+		{"etcd-password-file", d.etcd.PasswordFile, ""},
+	} {
+		if flag.value != flag.usual {
+			words = append(words, "--"+flag.name, flag.value)
+		}
+	}
+	return strings.Join(words, " ")
 }

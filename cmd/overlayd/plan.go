@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hookrunner"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/memory"
@@ -51,10 +52,7 @@ func (d *daemon) plan(value []byte) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	external, err := facts.External(node.Request{
-		Interface: d.iface, PublicIP: d.publicIP, PublicIPv6: d.publicIPv6,
-		V4: network.V4.Network.IsValid(), V6: network.V6.Network.IsValid(),
-	})
+	external, err := facts.External(d.request(network))
 	if err != nil {
 		return nil, refuse(exitFailed, err)
 	}
@@ -64,13 +62,21 @@ func (d *daemon) plan(value []byte) (*plan, error) {
 	return &plan{revision: revision{value: value}, network: network, external: external, backend: b}, nil
 }
 
+// request is what the machine's administrator and the network want of the external interface.
+func (d *daemon) request(n lease.Network) node.Request {
+	return node.Request{
+		Interface: d.iface, PublicIP: d.publicIP, PublicIPv6: d.publicIPv6,
+		V4: n.V4.Network.IsValid(), V6: n.V6.Network.IsValid(),
+	}
+}
+
 // networks is the network's prefix of each family in use.
 func networks(n lease.Network) []netip.Prefix {
 	return slices.DeleteFunc([]netip.Prefix{n.V4.Network, n.V6.Network}, func(p netip.Prefix) bool { return !p.IsValid() })
 }
 
 // The types that newBackend knows, as its refusal lists them.
-var backendTypes = []string{"extension", "alloc"}
+var backendTypes = append([]string{"extension", "alloc"}, builtin.NativeTypes...)
 
 // newBackend is the one place that chooses an implementation.
 func (d *daemon) newBackend(b lease.Backend) (backend, error) {
@@ -84,6 +90,12 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown()}, nil
 	case "alloc":
 		return backend{Backend: hooks.Nop{}, concurrency: 1, mtu: func() int { return 0 }}, nil
+	case "vxlan", "host-gw", "wireguard":
+		native, err := d.commands.Backend(b, builtin.BackendOptions{NodeID: d.nodeID, Dir: d.stateDir, Logger: d.log})
+		if err != nil {
+			return backend{}, fmt.Errorf("Backend: %w", err)
+		}
+		return backend{Backend: native, concurrency: 1, mtu: native.MTU}, nil
 	case "udp", "ipip", "ipsec", "tencent-vpc":
 		return backend{}, fmt.Errorf("Backend.Type %q is flannel's and not built in: type extension can do the same by hooks", b.Type)
 	}
@@ -106,7 +118,7 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 		d.log.Warn("earlier subnets are not known", "err", err)
 	}
 	manager := lease.NewManager(d.store, p.network, lease.ManagerOptions{
-		NodeID: d.nodeID, Previous: previous, Logger: d.log, Unreadable: d.state.SetUnreadable,
+		NodeID: d.nodeID, Previous: previous, TTL: d.leaseTTL, Logger: d.log, Unreadable: d.state.SetUnreadable,
 	})
 	remembered, err := d.remember(ctx, p.network.Backend)
 	if err != nil {
@@ -114,12 +126,15 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	}
 	defer remembered.Close()
 	d.state.Configure(p.network.Backend.Type, p.number)
-	return hooks.Run(ctx, hooks.Options{
-		Node: self, BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend, Reason: reason,
+	d.begun = true
+	err = hooks.Run(ctx, hooks.Options{
+		Node: self, BackendType: p.network.Backend.Type, Leases: d.addressed(manager, p.network), Backend: p.backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
 		Memory: remembered, Effects: d.commands,
 		Ready: func(n hooks.Node) error { return d.ready(n, p.backend) },
 	})
+	d.release(ctx, manager)
+	return err
 }
 
 // remember opens the memory of the peers that the backend's hooks have added. What the hooks of another backend made of the
@@ -159,7 +174,7 @@ func (d *daemon) ready(n hooks.Node, b backend) error {
 // ending is what --on-exit means for the backend.
 func (d *daemon) ending(b backend) hooks.Ending {
 	switch {
-	case d.onExit == "teardown":
+	case d.onExit == "teardown", d.releaseOnExit:
 		return hooks.Teardown
 	case d.onExit == "auto" && b.shutdown:
 		return hooks.ShutdownOnly

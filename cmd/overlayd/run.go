@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/internal/control"
@@ -56,6 +58,8 @@ type daemon struct {
 	store    *etcd.Store
 	commands *builtin.Set
 	nodeID   string
+	member   *embedded.Member // nil with an etcd outside
+	begun    bool             // something outside of the daemon's own directories was touched
 }
 
 // runDaemon runs the daemon until it is told to stop, which is no error. Nothing is touched before all that can be
@@ -65,6 +69,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	if err != nil {
 		return refuse(exitUsage, err)
 	}
+	unix.Umask(0o077) // for what hooks write; what others are to read is given its mode
 	ctx, stop := stopOnSignal(ctx, log)
 	defer stop()
 	d := &daemon{settings: s, log: log}
@@ -78,13 +83,19 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	return err
 }
 
-func (d *daemon) run(ctx context.Context) error {
+func (d *daemon) run(ctx context.Context) (err error) {
 	if err := d.preflight(); err != nil {
 		return err
 	}
-	if err := d.directories(); err != nil {
+	takeBack, err := d.directories()
+	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil && ctx.Err() == nil && !d.begun {
+			takeBack()
+		}
+	}()
 	unlock, err := control.Lock(d.runDir)
 	if err != nil {
 		return err
@@ -118,6 +129,16 @@ func (d *daemon) serve(ctx context.Context) error {
 		defer done()
 		return d.follow(ctx)
 	})
+	if d.member != nil {
+		g.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case err := <-d.member.Err():
+				return fmt.Errorf("etcd member: %w", err)
+			}
+		})
+	}
 	return g.Wait()
 }
 
@@ -134,16 +155,8 @@ func (d *daemon) preflight() error {
 	return node.CheckWritable(d.subnetFile)
 }
 
-func (d *daemon) directories() error {
-	if err := node.StateDir(d.stateDir); err != nil {
-		return err
-	}
-	return node.RunDir(d.runDir)
-}
-
 // openStore reaches the etcd cluster that the flags name, or starts one member in this process.
 func (d *daemon) openStore(ctx context.Context) (*etcd.Store, func(), error) {
-	var member *embedded.Member
 	if len(d.etcd.Endpoints) == 0 {
 		started, err := embedded.Start(ctx, embedded.Options{
 			Dir: filepath.Join(d.stateDir, "etcd"), ListenClient: d.etcdListen, Logger: d.log,
@@ -151,8 +164,8 @@ func (d *daemon) openStore(ctx context.Context) (*etcd.Store, func(), error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		member = started
-		d.etcd.Endpoints = member.Endpoints()
+		d.member = started
+		d.etcd.Endpoints = started.Endpoints()
 		d.log.Info("etcd member started", "endpoints", d.etcd.Endpoints)
 	}
 	store, closeClient, err := dial(ctx, d.etcd, d.etcdPrefix, d.etcdWait, d.log)
@@ -160,8 +173,8 @@ func (d *daemon) openStore(ctx context.Context) (*etcd.Store, func(), error) {
 		if closeClient != nil {
 			closeClient()
 		}
-		if member != nil {
-			if err := member.Close(); err != nil {
+		if d.member != nil {
+			if err := d.member.Close(); err != nil {
 				d.log.Warn("close etcd member", "err", err)
 			}
 		}
@@ -180,11 +193,12 @@ func dial(ctx context.Context, o etcd.DialOptions, prefix string, wait time.Dura
 		return nil, nil, refuse(exitConfig, err)
 	}
 	closeClient := func() { client.Close() }
+	store := etcd.New(client, prefix, log)
 	deadline := time.Now().Add(wait)
 	for said := false; ; {
-		err = etcd.Check(ctx, client)
+		err = store.Check(ctx)
 		if err == nil {
-			return etcd.New(client, prefix, log), closeClient, nil
+			return store, closeClient, nil
 		}
 		if !errors.Is(err, etcd.ErrUnreachable) || time.Now().After(deadline) || ctx.Err() != nil {
 			closeClient()
@@ -200,4 +214,3 @@ func dial(ctx context.Context, o etcd.DialOptions, prefix string, wait time.Dura
 		}
 	}
 }
-

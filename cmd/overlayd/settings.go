@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -29,8 +30,11 @@ type settings struct {
 	stateDir   string
 	runDir     string
 	onExit     string
+	leaseTTL   time.Duration
 	logLevel   string
 	logFormat  string
+
+	releaseOnExit bool // give the lease back at a stop
 
 	network []byte // the network config that the config file holds, as JSON; nil without one
 }
@@ -43,6 +47,9 @@ const (
 	defaultStateDir   = "/var/lib/overlayd"
 	defaultRunDir     = "/run/overlayd"
 )
+
+// minLeaseTTL is for tests. Where nodes may be cut off from etcd for a while, minutes are the least that makes sense.
+const minLeaseTTL = 5 * time.Second
 
 // etcdFlags adds the flags by which a command reaches etcd.
 func (s *settings) etcdFlags(f *pflag.FlagSet) {
@@ -68,6 +75,8 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.StringVar(&s.stateDir, "state-dir", defaultStateDir, "`DIR` for what survives a reboot; hooks run in it")
 	f.StringVar(&s.runDir, "run-dir", defaultRunDir, "`DIR` for the control socket and what is void after a reboot")
 	f.StringVar(&s.onExit, "on-exit", "auto", "what a stop does to the overlay: auto, keep or teardown")
+	f.DurationVar(&s.leaseTTL, "lease-ttl", 24*time.Hour, "`TIME` for which a node that is down or cut off keeps its subnet, 5s or more")
+	f.BoolVar(&s.releaseOnExit, "release-on-exit", false, "give the lease back at a stop; then auto means teardown")
 	f.StringVar(&s.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn, error")
 	f.StringVar(&s.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
 }
@@ -102,6 +111,12 @@ func (s *settings) fill(c *cobra.Command) error {
 func (s *settings) check() error {
 	if !slices.Contains([]string{"auto", "keep", "teardown"}, s.onExit) {
 		return fmt.Errorf("on-exit %q: not one of auto, keep, teardown", s.onExit)
+	}
+	if s.releaseOnExit && s.onExit == "keep" {
+		return errors.New("release-on-exit with on-exit keep: another node could take a subnet that this one still serves")
+	}
+	if s.leaseTTL < minLeaseTTL {
+		return fmt.Errorf("lease-ttl %s: less than %s, which etcd may lengthen by itself", s.leaseTTL, minLeaseTTL)
 	}
 	if s.publicIP.IsValid() && !s.publicIP.Is4() {
 		return fmt.Errorf("public-ip %s: not an IPv4 address", s.publicIP)

@@ -42,7 +42,7 @@ func standIn() error {
 		return err
 	}
 	defer client.Close()
-	store := etcd.New(client, etcdPrefix, quiet())
+	store := etcd.New(client, "/coreos.com/network", quiet())
 	if err := take(ctx, store, own); err != nil {
 		return err
 	}
@@ -51,16 +51,15 @@ func standIn() error {
 		return nil
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return serveStatus(ctx) })
+	state := control.NewState(control.Facts{})
+	group.Go(func() error { return serveStatus(ctx, state) })
 	group.Go(func() error {
-		return store.Watch(ctx, func(s lease.Snapshot) error { return route(own, s) }, nil)
+		return store.Watch(ctx, lease.Snapshot{}, func(s lease.Snapshot) error { return route(own, s, state) }, nil)
 	})
-	for _, err := os.Stat(control.SocketPath(runDir)); err != nil && ctx.Err() == nil; _, err = os.Stat(control.SocketPath(runDir)) {
-		time.Sleep(time.Millisecond)
-	}
 	if err := writeSubnetFile(own); err != nil {
 		return err
 	}
+	state.ObserveNode(hooks.NodeStatus{Phase: hooks.NodeUp})
 	if err := group.Wait(); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -70,11 +69,10 @@ func standIn() error {
 const runDir = "/run/overlayd"
 
 // serveStatus says that three hooks have run.
-func serveStatus(ctx context.Context) error {
+func serveStatus(ctx context.Context, state *control.State) error {
 	if err := os.Mkdir(runDir, 0o750); err != nil {
 		return err
 	}
-	state := control.NewState(control.Facts{})
 	state.ObserveHook(hooks.HookRun{Hook: hooks.PostStartup, Took: time.Millisecond})
 	state.ObserveHook(hooks.HookRun{Hook: hooks.SubnetAdd, Took: 3 * time.Millisecond})
 	state.ObserveHook(hooks.HookRun{Hook: hooks.SubnetAdd, Took: 2 * time.Millisecond})
@@ -116,7 +114,7 @@ func take(ctx context.Context, store *etcd.Store, own lease.Lease) error {
 }
 
 func writeSubnetFile(own lease.Lease) error {
-	file := nodepkg.SubnetFile{MTU: underlayMTU}
+	file := nodepkg.SubnetFile{MTU: 1500}
 	if os.Getenv(fault) == "promises too large an MTU" {
 		file.MTU++
 	}
@@ -126,8 +124,8 @@ func writeSubnetFile(own lease.Lease) error {
 	return nodepkg.WriteSubnetFile("/run/flannel/subnet.env", file)
 }
 
-// route makes the machine's routes those to the snapshot's leases, but for its own.
-func route(own lease.Lease, s lease.Snapshot) error {
+// route makes the machine's routes those to the snapshot's leases, but for its own, and says so.
+func route(own lease.Lease, s lease.Snapshot, state *control.State) error {
 	present := map[string]bool{}
 	for family, overlay := range map[string]string{"-4": "10.50.0.0/16", "-6": "fd00:50::/48"} {
 		text, err := exec.Command("ip", family, "route", "show", "root", overlay, "dev", "eth0").Output()
@@ -147,6 +145,7 @@ func route(own lease.Lease, s lease.Snapshot) error {
 			}
 			delete(present, to)
 		}
+		state.ObservePeer(hooks.PeerStatus{Lease: r.Lease, State: hooks.PeerUp})
 	}
 	for to := range present {
 		if os.Getenv(fault) != "keeps routes" {

@@ -17,9 +17,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/overlayd/overlayd/internal/cluster"
 	"github.com/overlayd/overlayd/internal/netns"
 	"github.com/overlayd/overlayd/lease"
 )
+
+// The underlay: what a data centre's network is to real nodes. The addresses are those that RFC 5737 and RFC 3849 set
+// aside for documentation.
+var (
+	underlay4 = netip.MustParsePrefix("192.0.2.0/24")
+	underlay6 = netip.MustParsePrefix("2001:db8::/64")
+)
+
+// files is where the cluster's files are, in the memory file system that only the demo sees.
+const files = "/run/overlayd-demo"
 
 // Options say what to show, and how.
 type Options struct {
@@ -37,7 +48,7 @@ type ExitStatus int
 
 func (s ExitStatus) Error() string { return fmt.Sprintf("demo ended with status %d", int(s)) }
 
-// The most nodes to start with: more do not fit into the underlay.
+// The most nodes to start with: one more has to fit into a cluster.
 const maxNodes = 200
 
 // Run shows the demo. It runs the program again, with the same arguments, in namespaces of its own: there Run comes to
@@ -94,14 +105,46 @@ func (o Options) check() (lease.Network, error) {
 	return network, nil
 }
 
+// A stage is one demo, as it goes on.
+type stage struct {
+	Options
+	network lease.Network
+	say     *printer
+	fail    context.CancelCauseFunc // called when a node ends by itself
+	cluster *cluster.Cluster        // nil before it is built
+}
+
+// options are those of the cluster that is shown. It has IPv6 below when it has it above.
+func (s *stage) options() cluster.Options {
+	o := cluster.Options{
+		Config: s.Config, Binary: s.Binary, Dir: files, Cable: "underlay", Underlays: []netip.Prefix{underlay4},
+		Logger: s.Logger, Ended: s.fail,
+	}
+	if s.network.V6.Network.IsValid() {
+		o.Underlays = append(o.Underlays, underlay6)
+	}
+	return o
+}
+
+// close stops all nodes, and removes the rest.
+func (s *stage) close() error {
+	if s.cluster == nil {
+		return nil
+	}
+	s.say.progress("stopping")
+	err := s.cluster.Close()
+	s.say.step("all nodes stopped, nothing remains")
+	return err
+}
+
 // show builds the cluster, plays the demo, and takes everything down again.
 func show(asked context.Context, o Options, network lease.Network) (err error) {
 	ctx, fail := context.WithCancelCause(asked)
 	defer fail(nil)
-	c := &cluster{Options: o, network: network, say: newPrinter(o.Out, o.Terminal), fail: fail}
-	defer func() { err = errors.Join(err, c.close()) }()
-	if err = c.play(ctx); err == nil && o.Keep {
-		if err = c.stay(ctx); err != nil || asked.Err() != nil {
+	s := &stage{Options: o, network: network, say: newPrinter(o.Out, o.Terminal), fail: fail}
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err = s.play(ctx); err == nil && o.Keep {
+		if err = s.stay(ctx); err != nil || asked.Err() != nil {
 			return err
 		}
 		return context.Cause(ctx)

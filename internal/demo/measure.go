@@ -4,22 +4,24 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/overlayd/overlayd/internal/cluster"
 )
 
 // measure prints the ping matrix and the path's MTU.
 func (s *stage) measure(ctx context.Context) error {
-	if err := s.pingAll(ctx, s.nodes); err != nil {
+	nodes := s.cluster.Nodes()
+	if err := s.pingAll(ctx, nodes); err != nil {
 		return err
 	}
-	first, second := s.nodes[0], s.nodes[1]
-	for i, p := range first.pingers {
+	for _, p := range cluster.Pairs(nodes[:1], nodes[1:2]) {
 		s.say.progress("measuring the path's MTU")
-		mtu, err := p.pathMTU(ctx, second.pingers[i].from)
+		mtu, err := p.PathMTU(ctx)
 		if err != nil {
 			return err
 		}
-		promise := first.file.MTU
-		s.say.line("path MTU over %s, %s to %s: %d bytes; FLANNEL_MTU says %d", p.family, first, second, mtu, promise)
+		promise := p.From.SubnetFile().MTU
+		s.say.line("path MTU over %s, %s to %s: %d bytes; FLANNEL_MTU says %d", p.Family(), p.From, p.To, mtu, promise)
 		if mtu < promise {
 			return fmt.Errorf("path MTU is %d, less than the FLANNEL_MTU=%d that subnet.env promises", mtu, promise)
 		}
@@ -32,19 +34,19 @@ func (s *stage) measure(ctx context.Context) error {
 func (s *stage) pingAll(ctx context.Context, nodes []*cluster.Node) error {
 	var numbers []int
 	for _, n := range nodes {
-		numbers = append(numbers, n.number)
+		numbers = append(numbers, n.Number())
 	}
-	all := pairs(nodes, nodes)
+	all := cluster.Pairs(nodes, nodes)
 	s.say.progress("pinging")
-	times := roundTrips(ctx, all)
-	for _, p := range nodes[0].pingers {
+	times := cluster.RoundTrips(ctx, all)
+	for _, first := range cluster.Pairs(nodes[:1], nodes[1:2]) {
 		family := map[[2]int]time.Duration{}
-		for pair, rtt := range times {
-			if pair.addr.Is4() == p.from.Is4() {
-				family[[2]int{pair.from.number, pair.to.number}] = rtt
+		for p, rtt := range times {
+			if p.Family() == first.Family() {
+				family[[2]int{p.From.Number(), p.To.Number()}] = rtt
 			}
 		}
-		s.say.line("ping over %s, round-trip time in ms\n%s\n", p.family, matrix(numbers, family))
+		s.say.line("ping over %s, round-trip time in ms\n%s\n", first.Family(), matrix(numbers, family))
 	}
 	if lost := len(all) - len(times); lost > 0 {
 		return fmt.Errorf("%d of %d pings lost an answer", lost, len(all))

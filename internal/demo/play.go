@@ -11,18 +11,20 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/cluster"
 )
 
-// Steps are told one by one for up to so many nodes, else only their sum.
-const tellEach = 10
+const (
+	tellEach = 10          // nodes whose steps are told one by one; of more only the sum
+	meshWait = time.Minute // until every pair must have answered
+)
 
 // play is the demo from its first line to its last.
 func (s *stage) play(ctx context.Context) error {
 	s.say.line("overlayd demo: an overlay network of %d nodes on this machine", s.Nodes)
 	s.say.line("network %s, backend %s", s.networks(), s.network.Backend.Type)
 	s.say.line("each node is a network namespace with a daemon in it:")
-	s.say.line("  overlayd %s\n", strings.Join(s.arguments(), " "))
+	s.say.line("  overlayd %s\n", strings.Join(s.options().Args(), " "))
 	for _, act := range []func(context.Context) error{s.begin, s.measure, s.grow, s.shrink} {
 		if err := act(ctx); err != nil {
 			return err
@@ -44,26 +46,28 @@ func (s *stage) networks() string {
 // begin brings the first nodes up and waits until each reaches each.
 func (s *stage) begin(ctx context.Context) error {
 	s.say.progress("starting etcd")
-	if err := s.prepare(ctx); err != nil {
+	c, err := cluster.New(ctx, s.options())
+	if err != nil {
 		return err
 	}
-	s.say.step("underlay %s is up, etcd answers at %s", underlay4, host(underlay4, routerHost).Addr())
+	s.cluster = c
+	s.say.step("underlay %s is up, etcd answers at %s", underlay4, c.Address())
 	for range s.Nodes {
-		if _, err := s.add(); err != nil {
+		if _, err := c.Add(); err != nil {
 			return err
 		}
 	}
-	return s.bringUp(ctx, s.nodes, pairs)
+	return s.bringUp(ctx, c.Nodes(), cluster.Pairs)
 }
 
 // bringUp starts the nodes' daemons and waits until every pair between them and all nodes has answered.
-func (s *stage) bringUp(ctx context.Context, nodes []*cluster.Node, between func(from, to []*cluster.Node) []pair) error {
-	if err := s.connected(ctx, nodes); err != nil {
+func (s *stage) bringUp(ctx context.Context, nodes []*cluster.Node, between func(from, to []*cluster.Node) []cluster.Pair) error {
+	if err := cluster.Connected(ctx, nodes); err != nil {
 		return err
 	}
 	started := time.Now()
 	for _, n := range nodes {
-		if err := s.start(n); err != nil {
+		if err := n.Start(); err != nil {
 			return err
 		}
 	}
@@ -71,9 +75,9 @@ func (s *stage) bringUp(ctx context.Context, nodes []*cluster.Node, between func
 	if err := s.join(ctx, nodes); err != nil {
 		return err
 	}
-	all := between(nodes, s.nodes)
+	all := between(nodes, s.cluster.Nodes())
 	s.say.progress("waiting for %d pings to be answered", len(all))
-	err := reach(ctx, meshWait, all, func(from *cluster.Node) {
+	err := cluster.Reach(ctx, meshWait, all, func(from *cluster.Node) {
 		whom := "all others"
 		if !slices.Contains(nodes, from) {
 			whom = nodes[0].String()
@@ -96,10 +100,10 @@ func (s *stage) join(ctx context.Context, nodes []*cluster.Node) error {
 	defer cancel()
 	for _, n := range nodes {
 		group.Go(func() error {
-			if err := n.join(ctx); err != nil {
+			if err := n.Join(ctx); err != nil {
 				return err
 			}
-			s.tell("%s, at %s, has %s", n, host(underlay4, n.number).Addr(), n.subnets())
+			s.tell("%s, at %s, has %s", n, n.Address(), n.Subnets())
 			return nil
 		})
 	}
@@ -116,8 +120,9 @@ func (s *stage) tell(format string, args ...any) {
 // words is the end of each node's log, for a failure that may be any node's.
 func (s *stage) words() error {
 	var errs []error
-	for _, n := range s.nodes[:min(len(s.nodes), tellEach)] {
-		errs = append(errs, fmt.Errorf("%s\n%s", n, n.lastWords()))
+	nodes := s.cluster.Nodes()
+	for _, n := range nodes[:min(len(nodes), tellEach)] {
+		errs = append(errs, fmt.Errorf("%s\n%s", n, n.LastWords()))
 	}
 	return errors.Join(errs...)
 }
@@ -129,7 +134,7 @@ func (s *stage) hooks(ctx context.Context, nodes []*cluster.Node) error {
 	}
 	s.say.line("\nhooks run, and their times")
 	for _, n := range nodes {
-		status, err := control.Fetch(ctx, n.root(control.SocketPath("/run/overlayd")))
+		status, err := n.Status(ctx)
 		if err != nil {
 			return fmt.Errorf("%s: %w", n, err)
 		}
@@ -142,13 +147,13 @@ func (s *stage) hooks(ctx context.Context, nodes []*cluster.Node) error {
 // grow lets one more node join.
 func (s *stage) grow(ctx context.Context) error {
 	s.say.line("one more node joins")
-	n, err := s.add()
+	others := s.cluster.Nodes()
+	n, err := s.cluster.Add()
 	if err != nil {
 		return err
 	}
-	others := s.nodes[:len(s.nodes)-1]
-	return s.bringUp(ctx, []*cluster.Node{n}, func(joined, _ []*cluster.Node) []pair {
-		return append(pairs(joined, others), pairs(others, joined)...)
+	return s.bringUp(ctx, []*cluster.Node{n}, func(joined, _ []*cluster.Node) []cluster.Pair {
+		return append(cluster.Pairs(joined, others), cluster.Pairs(others, joined)...)
 	})
 }
 

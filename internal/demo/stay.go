@@ -15,13 +15,13 @@ func (s *stage) stay(ctx context.Context) error {
 	s.say.line("\nThe network stays until Ctrl-C. To look around, put one of these before a")
 	s.say.line("command such as ip route, bridge fdb or ping, as the same user:")
 	var enter string
-	for _, n := range s.nodes[1:] {
-		pid, err := netns.MachinePID(n.cmd.Process.Pid)
+	for _, n := range s.cluster.Nodes()[1:] {
+		pid, err := netns.MachinePID(n.PID())
 		if err != nil {
 			return err
 		}
 		enter = fmt.Sprintf(nsenter(), pid)
-		s.say.line("  %-28s # %s, %s", enter, n, n.subnets())
+		s.say.line("  %-28s # %s, %s", enter, n, n.Subnets())
 	}
 	demo, err := netns.MachinePID(os.Getpid())
 	if err != nil {

@@ -21,8 +21,9 @@ import (
 // it must not be in.
 const relaunched = "OVERLAYD_RELAUNCHED"
 
-// MainInside runs a package's tests in network and mount namespaces of their own, the loopback up, and returns their exit
-// status. Without root it adds a user namespace; a system that refuses says so, and the status is 1.
+// MainInside runs a package's tests in network, mount and process namespaces of their own, the loopback up, and returns
+// their exit status. However they end, no process that they have started remains. Without root it adds a user namespace; a
+// system that refuses says so, and the status is 1.
 //
 //	func TestMain(m *testing.M) { os.Exit(netns.MainInside(m)) }
 func MainInside(m interface{ Run() int }) int {
@@ -32,7 +33,7 @@ func MainInside(m interface{ Run() int }) int {
 	}
 	if err == nil {
 		var status int
-		if status, err = Relaunch("test", 0); err == nil {
+		if status, err = Relaunch("test", unix.CLONE_NEWPID); err == nil {
 			return status
 		}
 	}

@@ -16,8 +16,7 @@ import (
 //
 // A damaged file is an error that says how to repair it: a new identity without being asked would cost the node its lease.
 func Identity(stateDir string) (string, error) {
-	path := filepath.Join(stateDir, "node-id")
-	id, err := readIdentity(path)
+	id, err := KnownIdentity(stateDir)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return id, err
 	}
@@ -25,13 +24,17 @@ func Identity(stateDir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make identity: %w", err)
 	}
-	if err := createFile(path, []byte(fresh.String()+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := createFile(identityFile(stateDir), []byte(fresh.String()+"\n"), 0o600); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", fmt.Errorf("keep identity: %w", err)
 	}
-	return readIdentity(path)
+	return KnownIdentity(stateDir)
 }
 
-func readIdentity(path string) (string, error) {
+func identityFile(stateDir string) string { return filepath.Join(stateDir, "node-id") }
+
+// KnownIdentity is the name that Identity made earlier, or fs.ErrNotExist.
+func KnownIdentity(stateDir string) (string, error) {
+	path := identityFile(stateDir)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return "", fmt.Errorf("read identity: %w", err)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/overlayd/overlayd/internal/nearest"
 )
 
 // A Request says what the external interface must be. Families that are not wanted are not looked at.
@@ -103,8 +105,12 @@ func (f Facts) named(name string) (Interface, error) {
 			return i, nil
 		}
 	}
+	var names []string
+	for _, i := range f.Interfaces {
+		names = append(names, i.Name)
+	}
 	var meant string
-	if near := f.nearest(name); near != "" {
+	if near := nearest.Of(name, names); near != "" {
 		meant = fmt.Sprintf("did you mean %q? ", near)
 	}
 	return Interface{}, fmt.Errorf("no interface %q: %shave: %s", name, meant, list(f.Interfaces, Interface.name))

@@ -10,9 +10,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/overlayd/overlayd/internal/nearest"
 )
 
-// A Key is one that an object may have, and a pointer to where its value goes. nil is a key that means nothing here.
+// A Key is one that an object may have, and a pointer to where its value goes; null leaves it as it is, or makes it nil. A
+// nil Into is a key that means nothing here.
 type Key struct {
 	Name string
 	Into any
@@ -93,7 +96,7 @@ func (o *Object) Fill(keys []Key) (ignored []string, err error) {
 		i := slices.IndexFunc(keys, func(k Key) bool { return strings.EqualFold(k.Name, m.name) })
 		switch {
 		case i < 0:
-			return nil, placed(o.text, m.nameAt, fmt.Errorf("unknown key %q: %s", m.name, Suggest(m.name, keys)))
+			return nil, placed(o.text, m.nameAt, fmt.Errorf("unknown key %q: %s", m.name, suggest(m.name, keys)))
 		case keys[i].Into == nil:
 			ignored = append(ignored, keys[i].Name)
 		default:
@@ -117,9 +120,9 @@ func (o *Object) Take(k Key) error {
 // kind says what a value should have been.
 func kind(into any) string {
 	switch into.(type) {
-	case **bool:
+	case *bool, **bool:
 		return "true or false"
-	case **int:
+	case *int, **int:
 		return "a whole number"
 	case **netip.Prefix:
 		return `a network like "10.50.0.0/16"`
@@ -138,6 +141,14 @@ func (o *Object) ErrorAt(name string, err error) error {
 	return err
 }
 
+// Within refuses a key's number that is out of range.
+func (o *Object) Within(name string, value, low, high int) error {
+	if value < low || value > high {
+		return o.ErrorAt(name, fmt.Errorf("%d is not within %d and %d", value, low, high))
+	}
+	return nil
+}
+
 // placed puts line:column of the offset before an error. Columns count bytes.
 func placed(text []byte, offset int, err error) error {
 	before := text[:min(max(offset, 0), len(text))]
@@ -146,39 +157,14 @@ func placed(text []byte, offset int, err error) error {
 	return fmt.Errorf("%d:%d: %w", line, column, err)
 }
 
-// Suggest names the known key that the wrong one may stand for, or all.
-func Suggest(wrong string, keys []Key) string {
+// suggest names the known key that the wrong one may stand for, or all.
+func suggest(wrong string, keys []Key) string {
 	var names []string
-	best, distance := "", 3
 	for _, k := range keys {
 		names = append(names, k.Name)
-		if d := edits(strings.ToLower(wrong), strings.ToLower(k.Name)); d < distance {
-			best, distance = k.Name, d
-		}
 	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+	if near := nearest.Of(wrong, names); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "known are " + strings.Join(names, ", ")
-}
-
-// edits is how many letters to add, drop or change make one text of the other.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

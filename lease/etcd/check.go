@@ -22,14 +22,14 @@ var ErrUnreachable = errors.New("etcd is not reachable")
 // checkPatience is how long each of Check's requests may take.
 const checkPatience = 3 * time.Second
 
-// Check makes sure with a first request that one of the client's endpoints is an etcd v3 that lets this client in. Its error
-// is ErrUnreachable if nobody answers, and else says what does not fit.
-func Check(ctx context.Context, client *clientv3.Client) error {
+// Check makes sure with a first request that one of the client's endpoints is an etcd v3 that lets this client in and lets it
+// read the network config. Its error is ErrUnreachable if nobody answers, and else says what does not fit.
+func (s *Store) Check(ctx context.Context) error {
 	var problems []error
-	for _, endpoint := range client.Endpoints() {
-		err := probe(ctx, client, endpoint)
+	for _, endpoint := range s.client.Endpoints() {
+		err := probe(ctx, s.client, endpoint)
 		if err == nil {
-			return login(ctx, client)
+			return s.enter(ctx)
 		}
 		problems = append(problems, err)
 	}
@@ -94,19 +94,26 @@ func transport(err error) (cause string, dialed bool) {
 	return cause, !notDialed
 }
 
-// login reads a key that need not exist, or be allowed to be read: the question is whether etcd knows who asks.
-func login(ctx context.Context, client *clientv3.Client) error {
+// enter asks for what every node may read, whether it is there or not.
+func (s *Store) enter(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
-	_, err := client.Get(ctx, "overlayd", clientv3.WithKeysOnly())
-	endpoints := strings.Join(client.Endpoints(), ",")
+	_, err := s.client.Get(ctx, s.ConfigKey(), clientv3.WithKeysOnly())
+	endpoints := strings.Join(s.client.Endpoints(), ",")
 	switch {
-	case err == nil, errors.Is(err, rpctypes.ErrPermissionDenied):
+	case err == nil:
 		return nil
 	case errors.Is(err, rpctypes.ErrAuthFailed):
 		return fmt.Errorf("etcd %s: user name or password is wrong", endpoints)
 	case errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrInvalidAuthToken):
 		return fmt.Errorf("etcd %s: it wants a user name and a password", endpoints)
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return fmt.Errorf("etcd %s: read %s: %w", endpoints, s.ConfigKey(), denied(err))
 	}
 	return fmt.Errorf("%w: %s: %w", ErrUnreachable, endpoints, err) // no leader, or overloaded
+}
+
+// denied says what to do where etcd refuses a right that Grants lists.
+func denied(err error) error {
+	return fmt.Errorf("%w: see overlayd etcd role for the rights that are needed", err)
 }

@@ -85,5 +85,9 @@ func (s *Store) WatchConfig(ctx context.Context, set func(value []byte, revision
 			}
 		},
 		set: func() error { return set(value, revision) },
+		same: func(count int, newest int64) bool {
+			return count == 0 && value == nil || count == 1 && value != nil && newest == revision
+		},
+		count: func() int { return 1 },
 	}, trouble)
 }

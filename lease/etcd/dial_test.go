@@ -17,8 +17,6 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/overlayd/overlayd/lease/etcd"
 )
 
@@ -159,7 +157,7 @@ func checkSays(t *testing.T, o etcd.DialOptions, want string, unreachable bool) 
 		t.Fatal(err)
 	}
 	defer client.Close()
-	err = etcd.Check(t.Context(), client)
+	err = newStore(t, client).Check(t.Context())
 	switch {
 	case want == "" && err != nil:
 		t.Error(err)
@@ -199,42 +197,6 @@ func TestCheckWithTLS(t *testing.T) {
 		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			checkSays(t, test.options, test.want, false)
 		})
-	}
-}
-
-func TestCheckWithPasswords(t *testing.T) {
-	m := startMember(t, "http://127.0.0.1:0")
-	admin := dial(t, m.Endpoints()...)
-	for _, step := range []func() error{
-		func() error { _, err := admin.UserAdd(t.Context(), "root", "secret"); return err },
-		func() error { _, err := admin.UserGrantRole(t.Context(), "root", "root"); return err },
-		func() error { _, err := admin.UserAdd(t.Context(), "node", "pass word"); return err },
-		func() error { _, err := admin.RoleAdd(t.Context(), "node"); return err },
-		func() error { _, err := admin.UserGrantRole(t.Context(), "node", "node"); return err },
-		func() error {
-			end := clientv3.GetPrefixRangeEnd("/coreos.com/network/")
-			_, err := admin.RoleGrantPermission(t.Context(), "node", "/coreos.com/network/", end, clientv3.PermissionType(clientv3.PermReadWrite))
-			return err
-		},
-		func() error { _, err := admin.AuthEnable(t.Context()); return err },
-	} {
-		if err := step(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	right := etcd.DialOptions{Endpoints: m.Endpoints(), Username: "node", PasswordFile: writeFile(t, "password", "pass word\r\n")}
-	checkSays(t, right, "", false)
-	wrong := right
-	wrong.PasswordFile = writeFile(t, "wrong", "password")
-	checkSays(t, wrong, "user name or password is wrong", false)
-	checkSays(t, etcd.DialOptions{Endpoints: m.Endpoints()}, "it wants a user name and a password", false)
-
-	store := newStore(t, dialWith(t, right))
-	if err := store.PublishConfig(t.Context(), []byte("{}")); err != nil {
-		t.Error(err)
-	}
-	if _, err := store.Load(t.Context()); err != nil {
-		t.Error(err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"os/exec"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -22,18 +24,23 @@ import (
 )
 
 func TestStoreOnTheEmbeddedMember(t *testing.T) {
-	leasetest.TestStore(t, harnesses(dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...)))
+	client := dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...)
+	leasetest.TestStore(t, harnesses(client, client, nil))
 }
 
 func TestStoreOnAnInstalledEtcd(t *testing.T) {
-	leasetest.TestStore(t, harnesses(dial(t, startInstalled(t))))
+	client := dial(t, startInstalled(t))
+	leasetest.TestStore(t, harnesses(client, client, nil))
 }
 
-// harnesses returns stores on one etcd, each with a prefix of its own.
-func harnesses(client *clientv3.Client) func(*testing.T) leasetest.Harness {
+// harnesses returns stores that use one etcd as a node does, each with a prefix of its own, which is told to grant, if not nil.
+func harnesses(client, node *clientv3.Client, grant func(prefix string)) func(*testing.T) leasetest.Harness {
 	var opened atomic.Int64
 	return func(t *testing.T) leasetest.Harness {
 		prefix := fmt.Sprintf("/test/%d/network", opened.Add(1))
+		if grant != nil {
+			grant(prefix)
+		}
 		key := func(k string) string { return prefix + "/subnets/" + k }
 		check := func(_ any, err error) {
 			if err != nil {
@@ -42,7 +49,7 @@ func harnesses(client *clientv3.Client) func(*testing.T) leasetest.Harness {
 		}
 		check(client.Put(t.Context(), prefix+"/subnets-old/10.5.1.0-24", "{}")) // a neighbour, not to be seen
 		return leasetest.Harness{
-			Store:  etcd.New(client, prefix, slog.New(slog.DiscardHandler)),
+			Store:  etcd.New(node, prefix, slog.New(slog.DiscardHandler)),
 			Put:    func(k, value string) { check(client.Put(t.Context(), key(k), value)) },
 			Remove: func(k string) { check(client.Delete(t.Context(), key(k))) },
 			Expire: func(r lease.Record) { check(client.Revoke(t.Context(), clientv3.LeaseID(r.ID))) },
@@ -75,28 +82,36 @@ func startMemberIn(t *testing.T, dir, listen string) *embedded.Member {
 // startInstalled runs the machine's own etcd, with more arguments, and returns its client URL.
 func startInstalled(t *testing.T, args ...string) string {
 	t.Helper()
+	url := "http://" + freePort(t)
+	if slices.Contains(args, "--cert-file") {
+		url = "https" + url[4:]
+	}
+	runInstalled(t, url, args...)
+	return url
+}
+
+// runInstalled runs the machine's own etcd at a client URL until it is told to stop or the test ends.
+func runInstalled(t *testing.T, url string, args ...string) (stop func()) {
+	t.Helper()
 	program, err := exec.LookPath("etcd")
 	if err != nil {
 		t.Skip("this machine has no etcd program")
 	}
-	scheme := "http"
-	if len(args) > 0 {
-		scheme = "https"
-	}
-	client, peer := scheme+"://"+freePort(t), "http://"+freePort(t)
+	peer := "http://" + freePort(t)
 	cmd := exec.Command(program, append([]string{
 		"--data-dir", t.TempDir(), "--log-level", "panic",
-		"--listen-client-urls", client, "--advertise-client-urls", client,
+		"--listen-client-urls", url, "--advertise-client-urls", url,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default=" + peer,
 	}, args...)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	return client
+	t.Cleanup(stop)
+	return stop
 }
 
 func freePort(t *testing.T) string {
@@ -135,7 +150,7 @@ func check(t *testing.T, client *clientv3.Client) error {
 	defer tick.Stop()
 	timeout := time.After(20 * time.Second)
 	for {
-		err := etcd.Check(t.Context(), client)
+		err := newStore(t, client).Check(t.Context())
 		if !errors.Is(err, etcd.ErrUnreachable) {
 			return err
 		}
@@ -212,7 +227,7 @@ func TestAWatchOutlivesAnEtcd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	sets, troubles, done := make(chan lease.Snapshot, 100), make(chan error, 100), make(chan error, 1)
 	go func() {
-		done <- store.Watch(ctx, func(s lease.Snapshot) error { sets <- s; return nil }, func(err error) { troubles <- err })
+		done <- store.Watch(ctx, lease.Snapshot{}, func(s lease.Snapshot) error { sets <- s; return nil }, func(err error) { troubles <- err })
 	}()
 	<-sets
 	first.Close()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/overlayd/overlayd/lease"
@@ -29,6 +30,7 @@ type Store struct {
 	client *clientv3.Client
 	prefix string // begins with a slash and ends without
 	log    *slog.Logger
+	pace   pace // of watches
 }
 
 var _ lease.Store = (*Store)(nil)
@@ -36,7 +38,7 @@ var _ lease.Store = (*Store)(nil)
 // New returns the store of the network whose keys begin with the prefix, usually "/coreos.com/network". The client stays
 // the caller's to close.
 func New(client *clientv3.Client, prefix string, log *slog.Logger) *Store {
-	return &Store{client, path.Join("/", prefix), log}
+	return &Store{client, path.Join("/", prefix), log, pace{check: 10 * time.Minute, doubt: 2 * time.Second, silence: 25 * time.Minute}}
 }
 
 // ConfigKey is where the network config is kept.
@@ -76,12 +78,16 @@ func (s *Store) name(kv *mvccpb.KeyValue) string {
 	return strings.TrimPrefix(string(kv.Key), s.subnets())
 }
 
-// explain asks why there was no answer, where the bare error says only that time ran out.
+// explain says what to do about a right that is missing, and asks why there was no answer where the bare error says only that
+// time ran out.
 func (s *Store) explain(ctx context.Context, err error) error {
+	if errors.Is(err, rpctypes.ErrPermissionDenied) {
+		return denied(err)
+	}
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return err
 	}
-	if cause := Check(context.WithoutCancel(ctx), s.client); cause != nil {
+	if cause := s.Check(context.WithoutCancel(ctx)); cause != nil {
 		return cause
 	}
 	return fmt.Errorf("%w: no answer within %s", ErrUnreachable, patience)

@@ -15,6 +15,27 @@ type view struct {
 	entries  map[string]entry
 }
 
+// newView is a view of what is known.
+func newView(s lease.Snapshot) *view {
+	v := &view{revision: s.Revision, entries: make(map[string]entry, len(s.Records)+len(s.Unreadable))}
+	for _, r := range s.Records {
+		v.entries[r.Key()] = entry{record: r}
+	}
+	for _, u := range s.Unreadable {
+		v.entries[u.Key] = entry{lease.Record{Revision: u.Revision}, u.Err}
+	}
+	return v
+}
+
+// newest is the revision of the last write to any of the entries.
+func (v *view) newest() int64 {
+	var newest int64
+	for _, e := range v.entries {
+		newest = max(newest, e.record.Revision)
+	}
+	return newest
+}
+
 // An entry is a record, or the reason why the value is none.
 type entry struct {
 	record lease.Record

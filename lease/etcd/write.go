@@ -5,102 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/overlayd/overlayd/lease"
 )
-
-// nesting is how many candidates one transaction tries, each in the else branch of the one before.
-const nesting = 8
-
-// Create implements lease.Store.
-func (s *Store) Create(ctx context.Context, seen lease.Snapshot, ttl time.Duration, candidates ...lease.Lease) (lease.Record, error) {
-	r, err := s.create(ctx, seen, ttl, seen.Free(candidates))
-	if err != nil {
-		return lease.Record{}, fmt.Errorf("create lease: %w", err)
-	}
-	return r, nil
-}
-
-func (s *Store) create(ctx context.Context, seen lease.Snapshot, ttl time.Duration, candidates []lease.Lease) (r lease.Record, err error) {
-	if len(candidates) == 0 {
-		return r, lease.ErrTaken
-	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	id, err := s.grant(ctx, ttl)
-	if err != nil {
-		return r, err
-	}
-	defer func() {
-		if err != nil {
-			s.revoke(ctx, id) // and with it what a lost answer may have left
-		}
-	}()
-	for batch := range slices.Chunk(candidates, nesting) {
-		op, err := s.firstFree(batch, seen, id)
-		if err != nil {
-			return r, err
-		}
-		resp, err := s.client.Do(ctx, op)
-		if err != nil {
-			return r, s.explain(ctx, err)
-		}
-		txn := resp.Txn()
-		if i := succeeded((*etcdserverpb.TxnResponse)(txn)); i >= 0 {
-			return lease.Record{Lease: batch[i], Revision: txn.Header.Revision, ID: int64(id)}, nil
-		}
-	}
-	return r, lease.ErrTaken
-}
-
-// firstFree writes the first of the leases whose subnets nobody holds.
-func (s *Store) firstFree(leases []lease.Lease, seen lease.Snapshot, id clientv3.LeaseID) (op clientv3.Op, err error) {
-	var otherwise []clientv3.Op
-	for _, l := range slices.Backward(leases) {
-		value, err := lease.EncodeValue(l)
-		if err != nil {
-			return op, err
-		}
-		put := clientv3.OpPut(s.key(l), string(value), clientv3.WithLease(id))
-		op = clientv3.OpTxn(s.unheld(l, seen), []clientv3.Op{put}, otherwise)
-		otherwise = []clientv3.Op{op}
-	}
-	return op, nil
-}
-
-// unheld compares so that no other lease has one of the subnets. Keys begin with the IPv4 subnet, so its holders can be
-// looked for whenever they came. The IPv6 subnet's cannot: there, no lease at all may have been written since the
-// snapshot in which it was free.
-func (s *Store) unheld(l lease.Lease, seen lease.Snapshot) (compares []clientv3.Cmp) {
-	if l.V4.Subnet.IsValid() {
-		alone := s.subnets() + lease.Lease{V4: l.V4}.Key()
-		absent := clientv3.Compare(clientv3.CreateRevision(alone), "=", 0)
-		compares = append(compares, absent, clientv3.Compare(clientv3.CreateRevision(alone+"&"), "=", 0).WithPrefix())
-	}
-	if l.V6.Subnet.IsValid() {
-		compares = append(compares, clientv3.Compare(clientv3.ModRevision(s.subnets()), "<", seen.Revision+1).WithPrefix())
-	}
-	return compares
-}
-
-// succeeded is the index of the candidate that was written, or -1.
-func succeeded(txn *etcdserverpb.TxnResponse) int {
-	for i := 0; ; i++ {
-		if txn.Succeeded {
-			return i
-		}
-		if len(txn.Responses) == 0 {
-			return -1
-		}
-		txn = txn.Responses[0].GetResponseTxn()
-	}
-}
 
 // Update implements lease.Store.
 func (s *Store) Update(ctx context.Context, old lease.Record, ttl time.Duration, new lease.Lease) (lease.Record, error) {

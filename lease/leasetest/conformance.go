@@ -32,15 +32,19 @@ func TestStore(t *testing.T, open func(*testing.T) Harness) {
 		{"the first free candidate wins", testCandidates},
 		{"each family's subnet is held on its own", testFamilies},
 		{"garbage under a subnet's key takes the subnet", testGarbageTakes},
-		{"a create with both families needs the newest snapshot", testStale},
+		{"an IPv6 subnet taken behind the writer's back stays taken", testStale},
+		{"a create that finds nothing free says what is held", testTaken},
 		{"of many creators of one subnet one wins", testRace},
 		{"an update replaces only what the writer knows", testUpdate},
 		{"a reservation stays one", testReservation},
+		{"only what is free or was seen can be reserved", testReserve},
 		{"a renewal is seen by no watcher", testRenew},
 		{"an expired lease is lost to its writer", testExpiry},
 		{"a delete removes only what the writer knows", testDelete},
 		{"garbage is set aside one by one", testGarbage},
+		{"it is known how long a lease lasts", testLeft},
 		{"a watch tells whole sets", testWatch},
+		{"a watch begins with what is known", testWatchKnown},
 		{"a watch survives forgotten history", testCompaction},
 		{"a watch ends with its context or with the error of set", testWatchEnds},
 	} {
@@ -117,7 +121,43 @@ func testStale(t *testing.T, h Harness) {
 	if _, err := h.Store.Create(t.Context(), seen, ttl, stale); !errors.Is(err, lease.ErrTaken) {
 		t.Errorf("create with a stale snapshot: got %v, want ErrTaken", err)
 	}
-	create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
+	if s := load(t, h); len(s.Records) != 1 {
+		t.Errorf("the store holds %v, want the first alone", s.Records)
+	}
+	if _, err := h.Store.Create(t.Context(), seen, ttl, sample("10.5.2.0/24", "fc00:2::/64")); err != nil {
+		t.Errorf("create of other subnets with a stale snapshot: %v", err)
+	}
+}
+
+func testTaken(t *testing.T, h Harness) {
+	seen := load(t, h)
+	a, b := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
+	h.Put("nonsense", "nonsense")
+	_, err := h.Store.Create(t.Context(), seen, ttl, sample("10.5.1.0/24", ""), sample("10.5.2.0/24", "fc00:3::/64"))
+	taken, ok := errors.AsType[*lease.TakenError](err)
+	if !ok {
+		t.Fatalf("got %v, want a TakenError", err)
+	}
+	diff(t, "held", leases(taken.Now), []lease.Lease{onlySubnets(a.Lease), onlySubnets(b.Lease)})
+	if s := load(t, h); taken.Now.Revision != s.Revision || len(taken.Now.Unreadable) != 1 {
+		t.Errorf("got revision %d and aside %v, want revision %d and one", taken.Now.Revision, taken.Now.Unreadable, s.Revision)
+	}
+	if _, err := h.Store.Create(t.Context(), taken.Now, ttl, sample("10.5.3.0/24", "fc00:3::/64")); err != nil {
+		t.Errorf("create of what is free by then: %v", err)
+	}
+}
+
+func testLeft(t *testing.T, h Harness) {
+	lasting, gone := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
+	h.Expire(gone)
+	h.Put("10.5.3.0-24", `{}`)
+	left, err := h.Store.Left(t.Context(), lasting, gone, load(t, h).Records[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left[0] <= ttl-time.Minute || left[0] > ttl || left[1] != 0 || left[2] != 0 {
+		t.Errorf("got %v, want about %s for the one that lasts, and 0 for what is gone or reserved", left, ttl)
+	}
 }
 
 func testRace(t *testing.T, h Harness) {

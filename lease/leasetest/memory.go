@@ -89,13 +89,32 @@ func (m *Memory) Create(ctx context.Context, seen lease.Snapshot, ttl time.Durat
 	}
 	now := m.snapshot()
 	for _, l := range now.Free(seen.Free(candidates)) {
-		if l.V6.Subnet.IsValid() && m.newest() > seen.Revision {
-			continue
-		}
 		m.lastID++
 		return m.writeLease(l, m.lastID, ttl)
 	}
-	return lease.Record{}, fmt.Errorf("create lease: %w", lease.ErrTaken)
+	for i, r := range now.Records {
+		now.Records[i] = lease.Record{Lease: onlySubnets(r.Lease), Revision: r.Revision}
+	}
+	return lease.Record{}, fmt.Errorf("create lease: %w", &lease.TakenError{Now: now})
+}
+
+func onlySubnets(l lease.Lease) lease.Lease {
+	return lease.Lease{V4: lease.Path{Subnet: l.V4.Subnet}, V6: lease.Path{Subnet: l.V6.Subnet}}
+}
+
+// Left implements lease.Store.
+func (m *Memory) Left(ctx context.Context, records ...lease.Record) ([]time.Duration, error) {
+	defer m.mu.Unlock()
+	if err := m.begin(ctx); err != nil {
+		return nil, fmt.Errorf("ask how long leases last: %w", err)
+	}
+	left := make([]time.Duration, len(records))
+	for i, r := range records {
+		if e := m.entries[r.Key()]; e.id != 0 && e.id == r.ID {
+			left[i] = time.Until(e.deadline)
+		}
+	}
+	return left, nil
 }
 
 // Update implements lease.Store.
@@ -108,6 +127,34 @@ func (m *Memory) Update(ctx context.Context, old lease.Record, ttl time.Duration
 		return lease.Record{}, fmt.Errorf("update lease %s: other subnets: %s", old.Lease, new)
 	}
 	return m.writeLease(new, old.ID, ttl)
+}
+
+// Reserve implements lease.Store.
+func (m *Memory) Reserve(ctx context.Context, seen lease.Snapshot, l lease.Lease) (lease.Record, error) {
+	defer m.mu.Unlock()
+	err := m.begin(ctx)
+	if err == nil && !m.reservable(seen, l) {
+		err = lease.ErrTaken
+	}
+	if err != nil {
+		return lease.Record{}, fmt.Errorf("reserve %s: %w", l, err)
+	}
+	return m.writeLease(l, 0, 0)
+}
+
+// reservable reports whether nobody has written since the snapshot, and the lease's record is still there or its subnets are
+// free.
+func (m *Memory) reservable(seen lease.Snapshot, l lease.Lease) bool {
+	for _, e := range m.entries {
+		if e.revision > seen.Revision {
+			return false
+		}
+	}
+	if slices.ContainsFunc(seen.Records, func(r lease.Record) bool { return r.Key() == l.Key() }) {
+		_, there := m.entries[l.Key()]
+		return there
+	}
+	return len(seen.Free([]lease.Lease{l})) > 0
 }
 
 // Renew implements lease.Store.
@@ -139,8 +186,13 @@ func (m *Memory) Delete(ctx context.Context, r lease.Record) error {
 }
 
 // Watch implements lease.Store.
-func (m *Memory) Watch(ctx context.Context, set func(lease.Snapshot) error, trouble func(error)) error {
-	told := int64(0)
+func (m *Memory) Watch(ctx context.Context, known lease.Snapshot, set func(lease.Snapshot) error, trouble func(error)) error {
+	told := known.Revision
+	if told != 0 {
+		if err := set(known); err != nil {
+			return err
+		}
+	}
 	for {
 		m.mu.Lock()
 		m.expire()
@@ -247,14 +299,6 @@ func (m *Memory) nextExpiry() <-chan time.Time {
 		return nil
 	}
 	return time.After(time.Until(first))
-}
-
-func (m *Memory) newest() int64 {
-	var newest int64
-	for _, e := range m.entries {
-		newest = max(newest, e.revision)
-	}
-	return newest
 }
 
 func (m *Memory) snapshot() lease.Snapshot {

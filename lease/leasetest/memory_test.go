@@ -19,7 +19,7 @@ func TestMemoryExpiresInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory()
 		h := Harness{Store: m}
-		sets := watch(t, h, nil)
+		sets := watch(t, h, lease.Snapshot{}, nil)
 		renewed, left := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
 		await(t, sets, "both", renewed, left)
 		time.Sleep(ttl / 2)

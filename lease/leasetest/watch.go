@@ -13,7 +13,7 @@ import (
 )
 
 func testWatch(t *testing.T, h Harness) {
-	sets := watch(t, h, nil)
+	sets := watch(t, h, lease.Snapshot{}, nil)
 	diff(t, "at once", leases(<-sets), []lease.Lease(nil))
 	a := create(t, h, sample("10.5.1.0/24", ""))
 	b := create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
@@ -39,6 +39,20 @@ func testWatch(t *testing.T, h Harness) {
 	await(t, sets, "all gone")
 }
 
+func testWatchKnown(t *testing.T, h Harness) {
+	gone, stays := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
+	h.Put("nonsense", "nonsense")
+	known := load(t, h)
+	h.Remove(gone.Key())
+	h.Remove("nonsense")
+	late := create(t, h, sample("10.5.3.0/24", ""))
+	sets := watch(t, h, known, nil)
+	await(t, sets, "what was known", gone, stays)
+	if s := await(t, sets, "what happened since", stays, late); len(s.Unreadable) != 0 {
+		t.Errorf("set aside: got %v, want none", s.Unreadable)
+	}
+}
+
 func testCompaction(t *testing.T, h Harness) {
 	if h.Compact == nil {
 		t.Skip("this store keeps no history")
@@ -46,7 +60,7 @@ func testCompaction(t *testing.T, h Harness) {
 	gone, stays := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
 	var once sync.Once
 	created := make(chan lease.Record, 1)
-	sets := watch(t, h, func() { // between the list and the watch
+	sets := watch(t, h, lease.Snapshot{}, func() { // between the list and the watch
 		once.Do(func() {
 			h.Remove(gone.Key())
 			created <- create(t, h, sample("10.5.3.0/24", ""))
@@ -63,25 +77,25 @@ func testCompaction(t *testing.T, h Harness) {
 
 func testWatchEnds(t *testing.T, h Harness) {
 	refused := errors.New("refused")
-	if err := h.Store.Watch(t.Context(), func(lease.Snapshot) error { return refused }, nil); !errors.Is(err, refused) {
+	if err := h.Store.Watch(t.Context(), lease.Snapshot{}, func(lease.Snapshot) error { return refused }, nil); !errors.Is(err, refused) {
 		t.Errorf("got %v, want the error of set", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := h.Store.Watch(ctx, func(lease.Snapshot) error { cancel(); return nil }, nil)
+	err := h.Store.Watch(ctx, lease.Snapshot{}, func(lease.Snapshot) error { cancel(); return nil }, nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
 
-// watch returns what a watch sets until the test ends, and calls afterSet, if not nil, after each set.
-func watch(t *testing.T, h Harness, afterSet func()) <-chan lease.Snapshot {
+// watch returns what a watch that begins with the known sets until the test ends, and calls afterSet, if not nil, after each set.
+func watch(t *testing.T, h Harness, known lease.Snapshot, afterSet func()) <-chan lease.Snapshot {
 	t.Helper()
 	sets := make(chan lease.Snapshot, 100)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
 		defer close(done)
-		done <- h.Store.Watch(ctx, func(s lease.Snapshot) error {
+		done <- h.Store.Watch(ctx, known, func(s lease.Snapshot) error {
 			sets <- s
 			if afterSet != nil {
 				afterSet()

@@ -48,9 +48,7 @@ func (s *system) addrRequest(a Addr) (*nl.IfAddrmsg, attrs, error) {
 	if a.Label != "" {
 		list.text(unix.IFA_LABEL, a.Label)
 	}
-	if a.NoPrefix {
-		list.u32(unix.IFA_FLAGS, unix.IFA_F_NOPREFIXROUTE)
-	}
+	list.said32(unix.IFA_FLAGS, bit(a.NoPrefix)*unix.IFA_F_NOPREFIXROUTE|bit(a.NoDAD)*unix.IFA_F_NODAD)
 	return header, list, nil
 }
 
@@ -116,6 +114,7 @@ func readAddr(m []byte, names names) Addr {
 		a.Peer = netip.PrefixFrom(other, int(header.Prefixlen))
 	}
 	a.NoPrefix = bits&unix.IFA_F_NOPREFIXROUTE != 0
+	a.NoDAD = bits&unix.IFA_F_NODAD != 0
 	a.Flags = flags(bits, addrFlags)
 	if bits&unix.IFA_F_PERMANENT == 0 {
 		a.Flags = append(a.Flags, "dynamic")

@@ -76,6 +76,8 @@ func (f *Fake) do(op Op) error {
 		return f.doAddr(op.Verb, o)
 	case Route:
 		return f.doRoute(op.Verb, o)
+	case Rule:
+		return f.doRule(op.Verb, o)
 	case Neigh:
 		return f.doNeigh(op.Verb, o)
 	case FDB:
@@ -117,6 +119,9 @@ func resembles(o, like Object) bool {
 	case Route:
 		o, ok := o.(Route)
 		return ok && (like.Table == AnyTable || like.table() == o.table()) && said(like.hop().Dev, o.hop().Dev) && o.fits(like)
+	case Rule:
+		o, ok := o.(Rule)
+		return ok && like.IPv6 == o.IPv6
 	case Neigh:
 		o, ok := o.(Neigh)
 		return ok && said(like.Dev, o.Dev) && (!like.IP.IsValid() || like.IP == o.IP)

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,7 +44,7 @@ func (f *Fake) addLink(l Link) error {
 		return fmt.Errorf("%w: Unknown device type", syscall.EOPNOTSUPP)
 	}
 	for _, o := range f.objects {
-		if other, ok := o.(Link); ok && l.VXLAN != nil && other.VXLAN != nil && other.VXLAN.ID == l.VXLAN.ID {
+		if other, ok := o.(Link); ok && l.VXLAN != nil && other.VXLAN != nil && l.VXLAN.collides(other.VXLAN) {
 			return fmt.Errorf("%w: A VXLAN device with the specified VNI already exists", syscall.EEXIST)
 		}
 	}
@@ -59,6 +60,12 @@ func (f *Fake) addLink(l Link) error {
 		f.objects = append(f.objects, Device{Name: l.Name, ListenPort: new(int), Mark: new(int)})
 	}
 	return nil
+}
+
+// collides reports whether packets could be for either of two vxlan links.
+func (v *VXLAN) collides(other *VXLAN) bool {
+	six := func(v *VXLAN) bool { return v.Local.Is6() || v.Remote.Is6() }
+	return v.ID == other.ID && cmp.Or(v.Port, 8472) == other.Port && six(v) == six(other)
 }
 
 // newLink adds a link with what the kernel gives it.

@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"context"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -173,4 +175,35 @@ func (a Addr) connected() netip.Prefix {
 		return a.Peer.Masked()
 	}
 	return a.Prefix.Masked()
+}
+
+// Lookup is part of Kernel.
+func (f *Fake) Lookup(ctx context.Context, to netip.Addr) (Route, error) {
+	if err := ctx.Err(); err != nil {
+		return Route{}, context.Cause(ctx)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := Route{Dst: netip.PrefixFrom(to, to.BitLen())}
+	if f.local(to) {
+		found.Type, found.Hops = "local", []Hop{{Dev: "lo"}}
+		return found, nil
+	}
+	longest := -1
+	for _, o := range f.objects {
+		dst, hop := netip.Prefix{}, Hop{}
+		switch o := o.(type) {
+		case Addr:
+			dst, hop.Dev = o.connected(), o.Dev
+		case Route:
+			dst, hop = o.Dst, o.hop()
+		}
+		if dst.Contains(to) && dst.Bits() > longest {
+			longest, found.Hops = dst.Bits(), []Hop{hop}
+		}
+	}
+	if longest < 0 {
+		return Route{}, fmt.Errorf("look up route to %s: %w", to, fs.ErrNotExist)
+	}
+	return found, nil
 }

@@ -55,12 +55,15 @@ func isAs(made, have Object) bool {
 	case Route:
 		h, ok := have.(Route)
 		return ok && m.isAs(h)
+	case Rule:
+		h, ok := have.(Rule)
+		return ok && m.covers(h)
 	case Neigh:
 		h, ok := have.(Neigh)
 		return ok && m.Address == h.Address && h.State == "permanent"
 	case FDB:
 		h, ok := have.(FDB)
-		return ok && said(m.Dst, h.Dst) && !perishes(h)
+		return ok && unsaidOr(m.Dst, h.Dst) && !perishes(h)
 	case Peer:
 		h, ok := have.(Peer)
 		return ok && m.isAs(h)
@@ -68,17 +71,11 @@ func isAs(made, have Object) bool {
 	return true
 }
 
-// said reports whether what is wanted is nothing in particular, or what there is.
-func said[T comparable](want, got T) bool {
-	var nothing T
-	return want == nothing || want == got
-}
-
 func (l Link) isAs(have Link) bool {
 	v, h := l.VXLAN, have.VXLAN
-	return said(l.Kind, have.Kind) && said(l.MTU, have.MTU) && said(l.Address, have.Address) && said(l.State, have.State) &&
-		said(l.Master, have.Master) && !(l.NoMaster && have.Master != "") &&
-		(v == nil || h != nil && v.ID == h.ID && said(v.Port, h.Port))
+	return unsaidOr(l.Kind, have.Kind) && unsaidOr(l.MTU, have.MTU) && unsaidOr(l.Address, have.Address) && unsaidOr(l.State, have.State) &&
+		unsaidOr(l.Master, have.Master) && !(l.NoMaster && have.Master != "") &&
+		(v == nil || h != nil && v.ID == h.ID && unsaidOr(v.Port, h.Port))
 }
 
 // isAs leaves the endpoint out, which follows the peer wherever it goes.
@@ -92,6 +89,6 @@ func (r Route) isAs(have Route) bool {
 	if r.Type == "unicast" {
 		r.Type = ""
 	}
-	return r.Type == have.Type && r.covers(have) && said(r.Src, have.Src) && said(r.Scope, have.Scope) &&
-		said(r.MTU, have.MTU) && said(r.AdvMSS, have.AdvMSS)
+	return r.Type == have.Type && r.covers(have) && unsaidOr(r.Src, have.Src) && unsaidOr(r.Scope, have.Scope) &&
+		unsaidOr(r.MTU, have.MTU) && unsaidOr(r.AdvMSS, have.AdvMSS)
 }

@@ -1,5 +1,5 @@
-// Package kernel is the part of the kernel's network state that overlayd changes: links, addresses, routes, neighbours,
-// FDB entries and WireGuard devices.
+// Package kernel is the part of the kernel's network state that overlayd changes: links, addresses, routes, rules,
+// neighbours, FDB entries and WireGuard devices.
 //
 // An Object is a plain value that describes one of them, an Op is a verb with an object, and both print as the ip,
 // bridge or wg command that says the same. A Kernel carries Ops out. There are two: the one that Open returns speaks
@@ -9,7 +9,10 @@
 // It is for Linux alone, and needs CAP_NET_ADMIN.
 package kernel
 
-import "context"
+import (
+	"context"
+	"net/netip"
+)
 
 // A Kernel carries out operations. Its methods may be called concurrently.
 type Kernel interface {
@@ -19,6 +22,9 @@ type Kernel interface {
 	// List returns the objects of the type of like, in the kernel's order. Fields of like that are set narrow the
 	// list where the kernel can, such as a Route's Table.
 	List(ctx context.Context, like Object) ([]Object, error)
+	// Lookup returns the route that packets to the address take, as ip route get does: its only hop says how they leave,
+	// and its type is local when they stay here. Without a way there the error is fs.ErrNotExist.
+	Lookup(ctx context.Context, to netip.Addr) (Route, error)
 	// Watch calls notice with each change that the kernel tells of, whoever made it, until the context ends, whose error it
 	// returns. The kernel does not tell of everything: not of routes that vanish with their link's going down, nor of
 	// WireGuard. One Watch runs at a time.

@@ -56,6 +56,9 @@ var conformance = []struct {
 		{Op{Add, Link{Name: "vx2", Kind: "vxlan", VXLAN: &VXLAN{ID: 1, Port: 8472}}}, "file exists: A VXLAN device with the specified VNI already exists"},
 		{Op{Add, Link{Name: "x", Kind: "nonsense"}}, "operation not supported: Unknown device type"},
 		{Op{Add, Link{Name: "sixteen-letters-", Kind: "bridge"}}, "numerical result out of range: Attribute failed policy validation"},
+		{Op{Add, Link{Name: "vx6", Kind: "vxlan", VXLAN: &VXLAN{ID: 1, Port: 8472, Local: ip("2001:db8::1")}}}, ""},
+		{Op{Add, Link{Name: "vx7", Kind: "vxlan", VXLAN: &VXLAN{ID: 1, Port: 8472, Local: ip("::")}}}, "file exists: A VXLAN device with the specified VNI already exists"},
+		{Op{Del, Link{Name: "vx6"}}, ""},
 		{Op{Set, Link{Name: "vx", MTU: 1450, Alias: "to the others"}}, ""},
 		{Op{Set, Link{Name: "vx", MTU: 100000}}, "invalid argument: mtu greater than device maximum"},
 		{Op{Set, Link{Name: "vx", MTU: 10}}, "invalid argument: mtu less than device minimum"},
@@ -80,6 +83,7 @@ var conformance = []struct {
 		{Op{Add, own}, ""},
 		{Op{Add, own}, "file exists: ipv4: Address already assigned"},
 		{Op{Replace, own}, ""},
+		{Op{Add, Addr{Dev: "vx", Prefix: prefix("fd00:2::/128"), NoDAD: true}}, ""},
 		{Op{Add, own6}, ""},
 		{Op{Add, own6}, "file exists: ipv6: address already assigned"},
 		{Op{Add, Addr{Dev: "vx", Prefix: prefix("fd00:1::/128")}}, "file exists: ipv6: address already assigned"},
@@ -243,6 +247,37 @@ func TestListIsNarrowedByWhatIsSaid(t *testing.T) {
 			got := list(t, k, tt.like)
 			if len(got) != tt.want {
 				t.Errorf("%s: got %v, want %d", tt.name, got, tt.want)
+			}
+		}
+	})
+}
+
+func TestLookupTellsHowPacketsLeave(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		do(t, k, Op{Add, vx}, Op{Set, vxUp}, Op{Add, Addr{Dev: "vx", Prefix: prefix("10.1.0.1/24")}},
+			Op{Add, Addr{Dev: "vx", Prefix: prefix("fd01::1/64"), NoDAD: true}},
+			Op{Add, Route{Dst: prefix("10.2.0.0/16"), Hops: []Hop{{Via: ip("10.1.0.9")}}}},
+			Op{Add, Route{Dst: prefix("fd02::/32"), Hops: []Hop{{Via: ip("fd01::9"), Dev: "vx"}}}})
+		for to, want := range map[string]string{
+			"10.1.0.1": "local dev lo",
+			"10.1.0.7": "dev vx",
+			"10.2.0.7": "via 10.1.0.9 dev vx",
+			"fd01::1":  "local dev lo",
+			"fd01::7":  "dev vx",
+			"fd02::7":  "via fd01::9 dev vx",
+		} {
+			// The kernel makes the local route of an IPv6 address a moment later.
+			await(t, "to "+to+" "+want, func() bool {
+				got, err := k.Lookup(t.Context(), ip(to))
+				w := command()
+				w.when(got.Type != "", got.Type)
+				got.hop().words(w, got.Dst.Addr())
+				return err == nil && w.String() == want
+			})
+		}
+		for _, to := range []string{"10.3.0.1", "fd03::1"} {
+			if r, err := k.Lookup(t.Context(), ip(to)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("to %s: %v, %v, want fs.ErrNotExist", to, r, err)
 			}
 		}
 	})

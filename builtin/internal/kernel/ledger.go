@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/overlayd/overlayd/internal/journal"
@@ -141,9 +140,7 @@ func (l *ledger) set(e entry) {
 }
 
 // isBeside reports whether the object was put beside what has its key.
-func (e entry) isBeside() bool {
-	return strings.HasPrefix(e.place, "ip ") || strings.HasPrefix(e.place, "bridge ")
-}
+func (e entry) isBeside() bool { return e.place != e.object.Key() }
 
 func (l *ledger) unset(place string) {
 	e, ok := l.entries[place]

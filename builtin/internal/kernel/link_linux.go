@@ -176,7 +176,21 @@ func (v *VXLAN) attrs(lower int) attrs {
 	if v.TTL != 0 {
 		a.u8(nl.IFLA_VXLAN_TTL, v.TTL)
 	}
+	if v.TOS != 0 {
+		a.u8(nl.IFLA_VXLAN_TOS, v.TOS)
+	}
+	a.said32(nl.IFLA_VXLAN_AGEING, v.Ageing)
+	a.said32(nl.IFLA_VXLAN_LIMIT, v.Limit)
+	if v.PortHigh != 0 {
+		ports := binary.BigEndian.AppendUint16(nil, uint16(v.PortLow))
+		a.put(nl.IFLA_VXLAN_PORT_RANGE, binary.BigEndian.AppendUint16(ports, uint16(v.PortHigh)))
+	}
 	a.u8(nl.IFLA_VXLAN_LEARNING, bit(v.Learning))
+	for _, s := range v.switches() {
+		if *s.on {
+			a.u8(vxlanSwitches[s.word], 1)
+		}
+	}
 	if v.GBP {
 		a.put(nl.IFLA_VXLAN_GBP, nil)
 	}
@@ -184,6 +198,12 @@ func (v *VXLAN) attrs(lower int) attrs {
 		a.u8(nl.IFLA_VXLAN_UDP_CSUM, bit(*v.Checksum))
 	}
 	return a
+}
+
+// vxlanSwitches are the attributes of a vxlan link's options that are on or off.
+var vxlanSwitches = map[string]int{
+	"proxy": nl.IFLA_VXLAN_PROXY, "rsc": nl.IFLA_VXLAN_RSC, "l2miss": nl.IFLA_VXLAN_L2MISS, "l3miss": nl.IFLA_VXLAN_L3MISS,
+	"udp6zerocsumtx": nl.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, "udp6zerocsumrx": nl.IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
 }
 
 // linkFlags are ip's words, in ip's order.

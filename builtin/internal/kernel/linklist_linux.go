@@ -121,6 +121,9 @@ func (l *Link) readKind(kind int, value []byte, names names) {
 	}
 }
 
+// defaultAgeing is the kernel's, in seconds.
+const defaultAgeing = 300
+
 func (v *VXLAN) read(kind int, value []byte) {
 	switch kind {
 	case nl.IFLA_VXLAN_ID:
@@ -133,11 +136,27 @@ func (v *VXLAN) read(kind int, value []byte) {
 		v.Remote = addr(value)
 	case nl.IFLA_VXLAN_TTL:
 		v.TTL = number(value)
+	case nl.IFLA_VXLAN_TOS:
+		v.TOS = number(value)
+	case nl.IFLA_VXLAN_AGEING:
+		if v.Ageing = number(value); v.Ageing == defaultAgeing {
+			v.Ageing = 0
+		}
+	case nl.IFLA_VXLAN_LIMIT:
+		v.Limit = number(value)
+	case nl.IFLA_VXLAN_PORT_RANGE:
+		v.PortLow, v.PortHigh = portNumber(value[:2]), portNumber(value[2:])
 	case nl.IFLA_VXLAN_LEARNING:
 		v.Learning = number(value) != 0
 	case nl.IFLA_VXLAN_GBP:
 		v.GBP = true
 	case nl.IFLA_VXLAN_UDP_CSUM:
 		*v.Checksum = number(value) != 0
+	default:
+		for word, attribute := range vxlanSwitches {
+			if kind == attribute {
+				v.Switch(word, number(value) != 0)
+			}
+		}
 	}
 }

@@ -112,6 +112,8 @@ func (s *system) do(op Op) error {
 		return s.doAddr(op.Verb, o)
 	case Route:
 		return s.doRoute(op.Verb, o)
+	case Rule:
+		return s.doRule(op.Verb, o)
 	case Neigh:
 		return s.doNeigh(op.Verb, o)
 	case FDB:
@@ -144,6 +146,8 @@ func (s *system) list(like Object) ([]Object, error) {
 		return s.listAddrs(o)
 	case Route:
 		return s.listRoutes(o)
+	case Rule:
+		return s.listRules(o)
 	case Neigh:
 		return s.listNeighs(o)
 	case FDB:

@@ -15,6 +15,7 @@ import (
 var noticeGroups = [...]int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
 }
 
 // openNotices opens a socket for notices of the thread's network namespace. It gets none before it joins a group.
@@ -88,7 +89,8 @@ func (s *system) membership(option int) error {
 }
 
 func isDeletion(kind uint16) bool {
-	return kind == unix.RTM_DELLINK || kind == unix.RTM_DELADDR || kind == unix.RTM_DELROUTE || kind == unix.RTM_DELNEIGH
+	return kind == unix.RTM_DELLINK || kind == unix.RTM_DELADDR || kind == unix.RTM_DELROUTE || kind == unix.RTM_DELNEIGH ||
+		kind == unix.RTM_DELRULE
 }
 
 // readNotice is the object of a notice, nil when it is about something else.
@@ -106,6 +108,8 @@ func readNotice(m syscall.NetlinkMessage, names names) Object {
 		return readAddr(m.Data, names)
 	case unix.RTM_NEWROUTE, unix.RTM_DELROUTE:
 		return readRoute(m.Data, names)
+	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
+		return readRule(m.Data)
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		if bridge {
 			return readFDB(m.Data, names)

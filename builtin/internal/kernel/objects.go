@@ -56,6 +56,17 @@ type VXLAN struct {
 	Learning bool       `json:",omitzero"` // learn FDB entries from packets
 	GBP      bool       `json:",omitzero"` // group policy extension
 	TTL      int        `json:",omitzero"`
+	TOS      int        `json:",omitzero"` // 1 takes the inner packet's
+	Ageing   int        `json:",omitzero"` // seconds that learnt entries stay; 0 is the kernel's 300
+	Limit    int        `json:",omitzero"` // most FDB entries; 0 is no limit
+	PortLow  int        `json:",omitzero"` // first UDP source port; 0 lets the kernel choose
+	PortHigh int        `json:",omitzero"` // last UDP source port
+	Proxy    bool       `json:",omitzero"` // answer ARP from the neighbour table
+	RSC      bool       `json:",omitzero"` // route short circuit
+	L2Miss   bool       `json:",omitzero"` // tell of stations that are not in the FDB
+	L3Miss   bool       `json:",omitzero"` // tell of addresses that have no neighbour
+	ZeroTx6  bool       `json:",omitzero"` // send no UDP checksum over IPv6
+	ZeroRx6  bool       `json:",omitzero"` // take packets without UDP checksum over IPv6
 	Checksum *bool      `json:",omitzero"` // UDP checksum over IPv4; nil is the kernel's default
 }
 
@@ -68,6 +79,7 @@ type Addr struct {
 	Scope     string       `json:",omitzero"` // global, link, host or a number; "" is the kernel's choice
 	Label     string       `json:",omitzero"`
 	NoPrefix  bool         `json:",omitzero"` // do not make the connected route
+	NoDAD     bool         `json:",omitzero"` // IPv6: use it at once, without looking for other holders
 
 	// Known after List.
 	Flags     []string      `json:"-"` // secondary, dynamic, tentative, … as ip shows them
@@ -91,7 +103,9 @@ type Route struct {
 	MTU      int          `json:",omitzero"` // bytes; 0 says nothing
 	AdvMSS   int          `json:",omitzero"` // bytes; 0 says nothing
 
-	Pref string `json:"-"` // low, medium or high for IPv6, known after List
+	// Known after List.
+	Pref  string `json:"-"` // low, medium or high for IPv6
+	Other bool   `json:"-"` // the kernel says more of it than these fields can
 }
 
 // A Hop is one way that a Route takes.

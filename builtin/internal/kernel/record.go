@@ -8,6 +8,7 @@ type record struct {
 	Set   *Link  `json:"set,omitzero"` // what was set of the link after it was made
 	Addr  *Addr  `json:"addr,omitzero"`
 	Route *Route `json:"route,omitzero"`
+	Rule  *Rule  `json:"rule,omitzero"`
 	Neigh *Neigh `json:"neigh,omitzero"`
 	FDB   *FDB   `json:"fdb,omitzero"`
 	Peer  *Peer  `json:"peer,omitzero"`
@@ -25,6 +26,8 @@ func (r record) object() Object {
 		return *r.Addr
 	case r.Route != nil:
 		return *r.Route
+	case r.Rule != nil:
+		return *r.Rule
 	case r.Neigh != nil:
 		return *r.Neigh
 	case r.FDB != nil:
@@ -44,6 +47,8 @@ func (e entry) record() record {
 		r.Addr = &o
 	case Route:
 		r.Route = &o
+	case Rule:
+		r.Rule = &o
 	case Neigh:
 		r.Neigh = &o
 	case FDB:

@@ -42,7 +42,7 @@ func (r Route) fits(like Route) bool {
 
 func readRoute(m []byte, names names) Route {
 	header := nl.DeserializeRtMsg(m)
-	r := Route{Table: int(header.Table), Protocol: int(header.Protocol)}
+	r := Route{Table: int(header.Table), Protocol: int(header.Protocol), Other: header.Tos != 0 || header.Src_len != 0}
 	if header.Type != unix.RTN_UNICAST {
 		r.Type = routeTypes.word(int(header.Type))
 	}
@@ -99,8 +99,15 @@ func (r *Route) readAttr(kind int, value []byte) {
 				r.MTU = number(value)
 			case unix.RTAX_ADVMSS:
 				r.AdvMSS = number(value)
+			default:
+				r.Other = true
 			}
 		})
+	case unix.RTA_CACHEINFO:
+		r.Other = r.Other || len(value) >= 12 && number(value[8:12]) != 0 // it expires
+	case unix.RTA_GATEWAY, unix.RTA_VIA:
+	default:
+		r.Other = true
 	}
 }
 

@@ -37,6 +37,19 @@ func (r *Run) Do(ctx context.Context, ops ...Op) error {
 	return nil
 }
 
+// Adopt makes the scope the owner of an object that is there already, as if the run had made it, and changes nothing else.
+func (r *Run) Adopt(o Object) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	release, err := r.claim(Op{Add, o}, o.Key())
+	if err != nil {
+		return err
+	}
+	r.touched[o.Key()] = true
+	r.undo = append(r.undo, func(context.Context) error { release(); return nil })
+	return nil
+}
+
 func (r *Run) do(ctx context.Context, op Op) error {
 	_, peer := op.Object.(Peer)
 	switch {

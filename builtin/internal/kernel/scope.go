@@ -64,6 +64,12 @@ func (s *Scopes) Owned(scope string) []Object {
 	return list
 }
 
+// Owner returns the name of the scope that owns what is at the object's place, "" when none does.
+func (s *Scopes) Owner(o Object) string {
+	e, _ := s.ledger.at(o.Key())
+	return e.scope
+}
+
 // LinkMTU returns the smallest MTU, in bytes, of the links that the scope owns; 0 without any.
 func (s *Scopes) LinkMTU(ctx context.Context, scope string) (int, error) {
 	smallest := 0

@@ -319,3 +319,40 @@ func TestAppendingAgainSucceedsAndUndoLeavesWhatWasThere(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsAdoptedIsOwnedAndUntouched(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		do(t, k, Op{Add, vx}, Op{Set, vxUp}, Op{Add, own})
+		before := state(t, k)
+		scopes := scopesOn(t, k, "")
+		run := scopes.Begin("node")
+		if err := run.Adopt(vx); err != nil {
+			t.Fatal(err)
+		}
+		if got := scopes.Owner(vxUp); got != "node" {
+			t.Errorf("the owner is %q, want node", got)
+		}
+		if got := scopes.Owner(own); got != "" {
+			t.Errorf("the owner of the address is %q, want none", got)
+		}
+		if err := run.Undo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, state(t, k)); diff != "" || scopes.Owner(vx) != "" {
+			t.Errorf("undone, it is %q's (-before +after):\n%s", scopes.Owner(vx), diff)
+		}
+		again := scopes.Begin("node")
+		if err := errors.Join(again.Adopt(vx), again.Sweep(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, state(t, k)); diff != "" {
+			t.Errorf("swept (-before +after):\n%s", diff)
+		}
+		if err := scopes.Begin("node").Clear(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := state(t, k); got != "" {
+			t.Errorf("cleared, there is still\n%s", got)
+		}
+	})
+}

@@ -86,11 +86,44 @@ func (l Link) kindWords(w *words) {
 	w.text("dev", l.Lower)
 	w.number("dstport", v.Port)
 	w.number("ttl", v.TTL)
+	w.number("tos", v.TOS)
+	w.number("ageing", v.Ageing)
+	w.number("maxaddress", v.Limit)
+	w.when(v.PortHigh != 0, "srcport", strconv.Itoa(v.PortLow), strconv.Itoa(v.PortHigh))
+	for _, s := range v.switches() {
+		w.when(*s.on, s.word)
+	}
 	w.when(!v.Learning, "nolearning")
 	w.when(v.GBP, "gbp")
 	if v.Checksum != nil {
 		w.add(map[bool]string{true: "udpcsum", false: "noudpcsum"}[*v.Checksum])
 	}
+}
+
+// A vxlanSwitch is an option of a vxlan link that is on or off.
+type vxlanSwitch struct {
+	word string
+	on   *bool
+}
+
+// switches are those that are off unless said.
+func (v *VXLAN) switches() []vxlanSwitch {
+	return []vxlanSwitch{
+		{"proxy", &v.Proxy}, {"rsc", &v.RSC}, {"l2miss", &v.L2Miss}, {"l3miss", &v.L3Miss},
+		{"udp6zerocsumtx", &v.ZeroTx6}, {"udp6zerocsumrx", &v.ZeroRx6},
+	}
+}
+
+// Switch turns one of the options on or off that ip spells by a word alone, such as "proxy", and reports whether there is
+// one of that name.
+func (v *VXLAN) Switch(word string, on bool) bool {
+	for _, s := range v.switches() {
+		if s.word == word {
+			*s.on = on
+			return true
+		}
+	}
+	return false
 }
 
 func (a Addr) command(verb Verb) string {
@@ -99,6 +132,7 @@ func (a Addr) command(verb Verb) string {
 	w.text("scope", a.Scope)
 	w.text("label", a.Label)
 	w.when(a.NoPrefix, "noprefixroute")
+	w.when(a.NoDAD, "nodad")
 	return w.String()
 }
 

@@ -60,6 +60,8 @@ func narrow(o Object) Object {
 		return Addr{Dev: o.Dev, Prefix: o.Prefix}
 	case Route:
 		return Route{Dst: o.Dst.Masked(), Table: o.Table, Metric: o.Metric}
+	case Rule:
+		return Rule{IPv6: o.IPv6}
 	case Neigh:
 		return Neigh{Dev: o.Dev, IP: o.IP}
 	case FDB:
@@ -74,6 +76,9 @@ func means(o, have Object) bool {
 	case Route:
 		h, ok := have.(Route)
 		return ok && o.table() == h.table() && o.Dst.Masked() == h.Dst.Masked() && (o.Metric == 0 || o.Metric == h.Metric) && o.covers(h)
+	case Rule:
+		h, ok := have.(Rule)
+		return ok && o.covers(h)
 	case FDB:
 		h, ok := have.(FDB)
 		return ok && o.Key() == h.Key() && (!o.Dst.IsValid() || o.Dst == h.Dst)
@@ -186,7 +191,8 @@ func (r *Run) rebuilding(ctx context.Context, o Object) ([]Op, error) {
 		return []Op{restoring(e.object)}, nil
 	}
 	have, err := r.listed(ctx, o)
-	if _, route := o.(Route); route && len(have) > 1 {
+	_, route := o.(Route)
+	if _, rule := o.(Rule); (route || rule) && len(have) > 1 {
 		have = have[:1] // the kernel deletes the first that fits
 	}
 	var ops []Op

@@ -156,8 +156,11 @@ func (s *Scopes) concerns(n Notice) bool {
 	if n.Object == nil {
 		return true
 	}
-	if _, link := n.Object.(Link); link {
-		return true // routes of a link that goes down vanish without a notice
+	switch n.Object.(type) {
+	case Link: // routes of a link that goes down vanish without a notice
+		return true
+	case Rule: // one may be meant by what it does not say
+		return n.Gone
 	}
 	key := n.Object.Key()
 	e, owned := s.ledger.at(key)
@@ -187,7 +190,7 @@ func (s *Scopes) tell(entries []entry, have map[string][]Object, runs map[string
 	lost := 0
 	for _, e := range entries {
 		switch {
-		case e.holds(have[e.object.Key()]):
+		case e.holds(have[spot(e.object)]):
 			continue
 		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
 			s.watch.suspected[e.scope] = true
@@ -217,7 +220,7 @@ func (s *Scopes) tell(entries []entry, have map[string][]Object, runs map[string
 	return scopes
 }
 
-// survey is what the kernel has of the kinds, and in the places, of the entries, by key.
+// survey is what the kernel has of the kinds, and in the places, of the entries, by spot.
 func (s *Scopes) survey(ctx context.Context, entries []entry) (map[string][]Object, error) {
 	asked := map[string]bool{}
 	have := map[string][]Object{}
@@ -236,10 +239,19 @@ func (s *Scopes) survey(ctx context.Context, entries []entry) (map[string][]Obje
 			return nil, err
 		}
 		for _, o := range list {
-			have[o.Key()] = append(have[o.Key()], o)
+			at := spot(o)
+			have[at] = append(have[at], o)
 		}
 	}
 	return have, nil
+}
+
+// spot is where to look for an object that was made: its key, which a rule has only once the kernel has completed it.
+func spot(o Object) string {
+	if _, rule := o.(Rule); rule {
+		return "rules"
+	}
+	return o.Key()
 }
 
 // wide is what to ask List for to learn of all objects that are like one and in the same place.
@@ -254,6 +266,8 @@ func wide(o Object) Object {
 			return Route{Table: o.Table, Hops: []Hop{{Dev: o.Hops[0].Dev}}}
 		}
 		return Route{Table: o.Table}
+	case Rule:
+		return Rule{IPv6: o.IPv6}
 	case Neigh:
 		return Neigh{Dev: o.Dev}
 	case FDB:

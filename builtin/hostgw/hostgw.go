@@ -1,0 +1,44 @@
+// Package hostgw is which kernel objects type "host-gw" needs: a route to each peer's subnet, with the peer as gateway.
+// All nodes must be on one layer-2 network.
+package hostgw
+
+import (
+	"encoding/json"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/strictjson"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Plan says what the kernel is to have.
+type Plan struct{}
+
+// Parse reads the Backend object of a config whose Type is host-gw. It has no other key; the error begins with line:column.
+func Parse(raw json.RawMessage) (Plan, error) {
+	object, err := strictjson.Parse(raw)
+	if err != nil {
+		return Plan{}, err
+	}
+	var kind *string
+	_, err = object.Fill([]strictjson.Key{{Name: "Type", Into: &kind}})
+	return Plan{}, err
+}
+
+// Data is empty: a node's public address says all.
+func (Plan) Data(native.Node) (hooks.Data, error) { return hooks.Data{}, nil }
+
+// Node is nothing.
+func (Plan) Node(native.Node) ([]kernel.Object, error) { return nil, nil }
+
+// Peer is a route for each of the peer's subnets.
+func (Plan) Peer(n native.Node, peer lease.Lease) (routes []kernel.Object, err error) {
+	for p := range n.Halves(peer) {
+		if err := n.Reachable(p); err != nil {
+			return nil, err
+		}
+		routes = append(routes, kernel.Route{Dst: p.Subnet, Hops: []kernel.Hop{{Via: p.PublicIP, Dev: n.Interface}}})
+	}
+	return routes, nil
+}

@@ -1,0 +1,69 @@
+package kernel
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+)
+
+// A Rule chooses a routing table, or refuses, for the packets that it fits. What is not said fits all.
+type Rule struct {
+	IPv6     bool         `json:",omitzero"` // the family, which From and To have as well
+	Priority int          `json:",omitzero"` // 0 lets the kernel choose one before the others
+	Not      bool         `json:",omitzero"` // for the packets that do not fit
+	From     netip.Prefix `json:",omitzero"`
+	To       netip.Prefix `json:",omitzero"`
+	In       string       `json:",omitzero"` // the link that packets come from
+	Out      string       `json:",omitzero"` // the link that a socket is bound to
+	Mark     int          `json:",omitzero"`
+	Mask     int          `json:",omitzero"` // of Mark; 0 is all of its bits
+	Type     string       `json:",omitzero"` // look a route up when "", or blackhole, unreachable, prohibit
+	Table    int          `json:",omitzero"` // where to look; 0 is main, 254, and any when deleted
+	Suppress *int         `json:",omitzero"` // pass over routes to prefixes that are no longer than this
+
+	// Known after List.
+	Other bool `json:"-"` // the kernel says more of it than these fields can
+}
+
+// Key is "rule" with all that it says, since there may be any number of rules.
+func (r Rule) Key() string { return r.command(Add) }
+
+func (r Rule) command(verb Verb) string {
+	w := command("ip")
+	w.when(r.IPv6, "-6")
+	w.add("rule", verb.String())
+	w.number("pref", r.Priority)
+	w.when(r.Not, "not")
+	w.when(r.From.IsValid(), "from", r.From.String())
+	w.when(r.To.IsValid(), "to", r.To.String())
+	w.when(r.Mark != 0 || r.Mask != 0, "fwmark", r.mark())
+	w.text("iif", r.In)
+	w.text("oif", r.Out)
+	if r.Type != "" {
+		w.add(r.Type)
+	} else {
+		w.number("table", r.Table)
+	}
+	if r.Suppress != nil {
+		w.add("suppress_prefixlength", strconv.Itoa(*r.Suppress))
+	}
+	return w.String()
+}
+
+func (r Rule) mark() string {
+	if r.Mask == 0 {
+		return fmt.Sprintf("0x%x", r.Mark)
+	}
+	return fmt.Sprintf("0x%x/0x%x", r.Mark, r.Mask)
+}
+
+// covers reports whether a deletion of r, which may leave things unsaid, can mean the other.
+func (r Rule) covers(have Rule) bool {
+	return r.IPv6 == have.IPv6 && r.Not == have.Not &&
+		unsaidOr(r.Priority, have.Priority) && unsaidOr(r.From, have.From) && unsaidOr(r.To, have.To) &&
+		unsaidOr(r.In, have.In) && unsaidOr(r.Out, have.Out) && unsaidOr(r.Mark, have.Mark) && unsaidOr(r.Mask, have.Mask) &&
+		unsaidOr(r.Type, have.Type) && unsaidOr(r.Table, have.Table) &&
+		(r.Suppress == nil || have.Suppress != nil && *r.Suppress == *have.Suppress)
+}
+
+func unsaidOr[T comparable](want, got T) bool { return want == *new(T) || want == got }

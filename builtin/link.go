@@ -1,0 +1,133 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"strings"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
+)
+
+// link makes the wanted link, or makes the one of that name be as wanted, with as little trouble to packets as can be.
+func (a *application) link(ctx context.Context, want kernel.Link) error {
+	if err := native.CheckName(want.Name); err != nil {
+		return err
+	}
+	list, err := a.run.List(ctx, kernel.Link{Name: want.Name})
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		if a.set.scopes.Owner(want) == a.scope { // it was there, and what it carried went with it
+			if err := a.run.Do(ctx, kernel.Op{Verb: kernel.Del, Object: kernel.Link{Name: want.Name}}); err != nil {
+				return err
+			}
+		}
+		return a.makeLink(ctx, want)
+	}
+	have := list[0].(kernel.Link)
+	if why := unfit(have, want); len(why) > 0 {
+		a.log.Warn("link is made anew", "link", want.Name, "has", strings.Join(why, "; "))
+		if err := a.run.Do(ctx, kernel.Op{Verb: kernel.Del, Object: kernel.Link{Name: want.Name}}); err != nil {
+			return err
+		}
+		return a.makeLink(ctx, want)
+	}
+	if err := a.run.Adopt(want); err != nil {
+		return err
+	}
+	change, why := changes(have, want)
+	if len(why) == 0 {
+		return nil
+	}
+	a.log.Info("link is changed", "link", want.Name, "has", strings.Join(why, "; "))
+	return a.run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: change})
+}
+
+func (a *application) makeLink(ctx context.Context, want kernel.Link) error {
+	bare, rest := want, kernel.Link{Name: want.Name, Alias: want.Alias, State: want.State}
+	bare.Alias, bare.State = "", kernel.Unsaid
+	err := a.run.Do(ctx, kernel.Op{Verb: kernel.Add, Object: bare})
+	if errors.Is(err, fs.ErrExist) {
+		return a.explainTaken(ctx, want, err)
+	}
+	if err != nil {
+		return err
+	}
+	return a.run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: rest})
+}
+
+// explainTaken finds the link that has the VNI.
+func (a *application) explainTaken(ctx context.Context, want kernel.Link, err error) error {
+	list, listErr := a.run.List(ctx, kernel.Link{Kind: want.Kind})
+	for _, o := range list {
+		if l := o.(kernel.Link); l.VXLAN != nil && want.VXLAN != nil && l.VXLAN.ID == want.VXLAN.ID {
+			err = fmt.Errorf("%w: link %s has VNI %d (choose another one, or delete the link)", err, l.Name, l.VXLAN.ID)
+		}
+	}
+	return errors.Join(err, listErr)
+}
+
+// unfit is what is wrong with a link that no change can mend.
+func unfit(have, want kernel.Link) (why []string) {
+	differs := differences(&why)
+	differs("kind", have.Kind, want.Kind)
+	if have.Kind != want.Kind || want.VXLAN == nil {
+		return why
+	}
+	differs("underlying link", have.Lower, want.Lower)
+	h, w := have.VXLAN, want.VXLAN
+	differs("VNI", h.ID, w.ID)
+	differs("port", h.Port, w.Port)
+	differs("local address", said(h.Local), said(w.Local))
+	differs("remote address", said(h.Remote), said(w.Remote))
+	differs("learning", h.Learning, w.Learning)
+	differs("GBP", h.GBP, w.GBP)
+	if w.Checksum != nil {
+		differs("checksums", *h.Checksum, *w.Checksum)
+	}
+	return why
+}
+
+// said is the address, the zero one for all that say none: the kernel tells no 0.0.0.0.
+func said(a netip.Addr) netip.Addr {
+	if a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a
+}
+
+// changes is what to Set to make the link as wanted.
+func changes(have, want kernel.Link) (change kernel.Link, why []string) {
+	change.Name = want.Name
+	differs := differences(&why)
+	if differs("MTU", have.MTU, want.MTU) {
+		change.MTU = want.MTU
+	}
+	if want.Address != "" && differs("address", have.Address, want.Address) {
+		change.Address = want.Address
+	}
+	if differs("alias", have.Alias, want.Alias) {
+		change.Alias = want.Alias
+	}
+	if have.State != want.State {
+		why = append(why, "it is down")
+		change.State = want.State
+	}
+	return change, why
+}
+
+// differences returns a function that compares what is with what is wanted, and tells the difference in words.
+func differences(why *[]string) func(what string, have, want any) bool {
+	return func(what string, have, want any) bool {
+		if have == want {
+			return false
+		}
+		*why = append(*why, fmt.Sprintf("%s %v, not %v", what, have, want))
+		return true
+	}
+}

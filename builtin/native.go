@@ -1,0 +1,223 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/overlayd/overlayd/builtin/hostgw"
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
+	"github.com/overlayd/overlayd/builtin/vxlan"
+	"github.com/overlayd/overlayd/builtin/wireguard"
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Backend is a hooks.Backend that knows what packets fit through the overlay.
+type Backend interface {
+	hooks.Backend
+	// MTU is the overlay's in bytes, 0 for the external interface's. It is known once PostStartup has succeeded.
+	MTU() int
+}
+
+// BackendOptions are what native backends need to know of this node. All are required.
+type BackendOptions struct {
+	NodeID string // the node's identity, from which links get their addresses
+	Dir    string // state directory, for keys
+	Logger *slog.Logger
+}
+
+// NativeTypes are the types that Set.Backend knows.
+var NativeTypes = []string{"vxlan", "host-gw", "wireguard"}
+
+// Backend reads the Backend object of the network config, of one of NativeTypes, and returns what implements it on the Set's
+// network namespace. It touches nothing, so that a nil Set can be asked whether the object is valid.
+//
+// The kernel objects that the backend makes belong to the scopes of hooks.NodeScope and of the peers' subnets. A link
+// that is there already and fits is taken over, whoever made it, without a packet lost. A failed hook leaves its scope as
+// it was. Shutdown leaves what an earlier life of the node made as long as PostStartup has not succeeded: that may be
+// what packets go through right now.
+func (s *Set) Backend(b lease.Backend, o BackendOptions) (Backend, error) {
+	p, err := parsePlan(b, o)
+	if err != nil {
+		return nil, err
+	}
+	return &planned{set: s, kind: b.Type, plan: p, log: o.Logger, live: map[string]bool{}}, nil
+}
+
+func parsePlan(b lease.Backend, o BackendOptions) (plan, error) {
+	switch b.Type {
+	case "vxlan":
+		c, err := vxlan.Parse(b.Raw)
+		return vxlan.Plan{Config: c, NodeID: o.NodeID}, err
+	case "host-gw":
+		return hostgw.Parse(b.Raw)
+	case "wireguard":
+		c, err := wireguard.Parse(b.Raw)
+		return wireguard.Plan{Config: c, Key: wireguard.KeyFile(filepath.Join(o.Dir, "wireguard-key"))}, err
+	}
+	return nil, fmt.Errorf("type %q is not one of %s", b.Type, strings.Join(NativeTypes, ", "))
+}
+
+// A plan says what the kernel is to have, and what the other nodes are to know of it.
+type plan interface {
+	// Data is known before the node has its lease.
+	Data(native.Node) (hooks.Data, error)
+	// Node is what the node itself needs, each object after those it rests on.
+	Node(native.Node) ([]kernel.Object, error)
+	// Peer is what it takes to reach the peer, likewise. The peer is of the same type, and shares a family with the node.
+	Peer(native.Node, lease.Lease) ([]kernel.Object, error)
+}
+
+// planned is the Backend that has the kernel be as a plan says.
+type planned struct {
+	set  *Set
+	kind string // of the config
+	plan plan
+	log  *slog.Logger
+	mtu  atomic.Int64
+
+	mu    sync.Mutex
+	found native.Node     // what PreStartup found
+	up    bool            // PostStartup has succeeded
+	live  map[string]bool // scopes of peers that were added and not removed
+}
+
+// PreStartup is part of hooks.Backend.
+func (b *planned) PreStartup(ctx context.Context, call hooks.Call) (hooks.Data, error) {
+	found, err := b.look(ctx)
+	if err != nil {
+		return hooks.Data{}, err
+	}
+	b.mu.Lock()
+	b.found = found
+	b.mu.Unlock()
+	return b.plan.Data(b.node(ctx, call))
+}
+
+// look finds what the machine has before the backend changes it.
+func (b *planned) look(ctx context.Context) (native.Node, error) {
+	n := native.Node{Links: map[string]kernel.Link{}, Own: map[netip.Addr]bool{}}
+	links, err := b.set.kernel.List(ctx, kernel.Link{})
+	if err != nil {
+		return n, err
+	}
+	addrs, err := b.set.kernel.List(ctx, kernel.Addr{})
+	if err != nil {
+		return n, err
+	}
+	for _, o := range links {
+		l := o.(kernel.Link)
+		n.Links[l.Name] = l
+	}
+	for _, o := range addrs {
+		n.Own[o.(kernel.Addr).Prefix.Addr()] = true
+	}
+	return n, nil
+}
+
+// PostStartup is part of hooks.Backend.
+func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
+	node := b.node(ctx, call)
+	objects, err := b.plan.Node(node)
+	if err != nil {
+		return err
+	}
+	err = b.inScope(ctx, hooks.NodeScope, func(a *application) error {
+		if err := a.clearLinks(ctx, objects); err != nil {
+			return err
+		}
+		if err := a.apply(ctx, objects); err != nil {
+			return err
+		}
+		return a.clearAddresses(ctx, objects, node.Networks)
+	})
+	if err != nil {
+		return err
+	}
+	b.mtu.Store(int64(smallestMTU(objects)))
+	b.mu.Lock()
+	b.up = true
+	b.mu.Unlock()
+	return nil
+}
+
+// SubnetAdd is part of hooks.Backend.
+func (b *planned) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lease) error {
+	objects, err := b.peer(b.node(ctx, call), peer)
+	if err != nil {
+		return fmt.Errorf("peer %s: %w", peer, err)
+	}
+	scope := peer.String()
+	if err := b.inScope(ctx, scope, func(a *application) error { return a.apply(ctx, objects) }); err != nil {
+		return fmt.Errorf("peer %s: %w", peer, err)
+	}
+	b.mu.Lock()
+	b.live[scope] = true
+	b.mu.Unlock()
+	return nil
+}
+
+func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error) {
+	if !strings.EqualFold(peer.BackendType, b.kind) {
+		return nil, fmt.Errorf("its backend is %q, and this node's is %q", peer.BackendType, b.kind)
+	}
+	if len(slices.Collect(n.Halves(peer))) == 0 {
+		return nil, errors.New("it has no subnet in an address family that this node uses")
+	}
+	return b.plan.Peer(n, peer)
+}
+
+// SubnetRemove is part of hooks.Backend.
+func (b *planned) SubnetRemove(ctx context.Context, _ hooks.Call, peer lease.Lease) error {
+	scope := peer.String()
+	if err := b.set.scopes.Begin(scope).Clear(ctx); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	delete(b.live, scope)
+	b.mu.Unlock()
+	return nil
+}
+
+// Shutdown is part of hooks.Backend.
+func (b *planned) Shutdown(ctx context.Context, _ hooks.Call) error {
+	b.mu.Lock()
+	up := b.up
+	b.up = false
+	b.mu.Unlock()
+	if !up {
+		return nil
+	}
+	return b.set.scopes.Begin(hooks.NodeScope).Clear(ctx)
+}
+
+// MTU is part of Backend.
+func (b *planned) MTU() int { return int(b.mtu.Load()) }
+
+// node is what a plan may know during one hook.
+func (b *planned) node(ctx context.Context, call hooks.Call) native.Node {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.found
+	n.Node, n.Reason = call.Node, call.Reason
+	n.Lookup = func(to netip.Addr) (kernel.Route, error) { return b.set.kernel.Lookup(ctx, to) }
+	return n
+}
+
+func smallestMTU(objects []kernel.Object) (mtu int) {
+	for _, o := range objects {
+		if l, ok := o.(kernel.Link); ok && (mtu == 0 || l.MTU < mtu) {
+			mtu = l.MTU
+		}
+	}
+	return mtu
+}

@@ -1,0 +1,155 @@
+// Package vxlan is which kernel objects type "vxlan" needs, in flannel's form: one link for each address family, whose
+// packets go to the peers over their public addresses of the same family. A peer is a neighbour on it (its first address, at
+// its link's), an FDB entry (its link's address, behind its public one) and a route.
+package vxlan
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Plan says what the kernel is to have.
+type Plan struct {
+	Config
+	NodeID string // gives the links of this node the same addresses each time they are made
+}
+
+// Data tells the address of each family's link.
+func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
+	if n.Uses(native.IPv4) {
+		if data.V4, err = p.encode(p.station(n, native.IPv4)); err != nil {
+			return hooks.Data{}, err
+		}
+	}
+	if n.Uses(native.IPv6) {
+		data.V6, err = p.encode(p.station(n, native.IPv6))
+	}
+	return data, err
+}
+
+// Node is a link for each half of the node's lease, and the first address of the subnet on it.
+func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+	underlay, err := n.Underlay(p.MTU)
+	if err != nil {
+		return nil, err
+	}
+	for half := range n.Lease.Paths() {
+		f := native.FamilyOf(half)
+		v := kernel.VXLAN{ID: p.VNI, Port: p.Port, Local: local(n, half), Learning: p.Learning, GBP: p.GBP}
+		if f == native.IPv4 {
+			v.Checksum = p.Checksum // IPv6 would need all nodes' consent
+		}
+		objects = append(objects,
+			kernel.Link{
+				Name: p.link(f), Kind: "vxlan", Lower: n.Interface, MTU: underlay - overhead(f),
+				Address: p.station(n, f), State: kernel.Up, VXLAN: &v,
+			},
+			kernel.Addr{Dev: p.link(f), Prefix: native.Base(half), NoDAD: f == native.IPv6},
+		)
+	}
+	return objects, nil
+}
+
+// Peer is what leads to each of the peer's subnets.
+func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, err error) {
+	for half := range n.Halves(peer) {
+		var more []kernel.Object
+		if err = n.Reachable(half); err == nil {
+			more, err = p.half(n, half)
+		}
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, more...)
+	}
+	return objects, nil
+}
+
+func (p Plan) half(n native.Node, half lease.Path) ([]kernel.Object, error) {
+	dev, err := p.direct(n, half)
+	if err != nil {
+		return nil, err
+	}
+	if dev != "" {
+		return []kernel.Object{kernel.Route{Dst: half.Subnet, Hops: []kernel.Hop{{Via: half.PublicIP, Dev: dev}}}}, nil
+	}
+	f := native.FamilyOf(half)
+	station, err := p.decode(half.Data)
+	if err != nil {
+		return nil, err
+	}
+	if station == p.station(n, f) {
+		return nil, fmt.Errorf("its VTEP has the address of this node's own, %s", station)
+	}
+	link, base := p.link(f), native.Base(half).Addr()
+	return []kernel.Object{
+		kernel.Neigh{IP: base, Dev: link, Address: station},
+		kernel.FDB{Address: station, Dev: link, Dst: half.PublicIP},
+		kernel.Route{Dst: half.Subnet, Hops: []kernel.Hop{{Via: base, Dev: link, Onlink: true}}},
+	}, nil
+}
+
+// direct is the link on which the peer is a neighbour, "" when it is none or need not be looked for.
+func (p Plan) direct(n native.Node, half lease.Path) (string, error) {
+	if !p.DirectRouting {
+		return "", nil
+	}
+	route, err := n.Lookup(half.PublicIP)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil // and the tunnel does not reach it either, for now
+	case err != nil:
+		return "", err
+	case route.Type == "" && len(route.Hops) == 1 && !route.Hops[0].Via.IsValid():
+		return route.Hops[0].Dev, nil
+	}
+	return "", nil
+}
+
+// local is the source of outer packets: the public address where this machine has it, and what routing chooses where
+// some other translates it.
+func local(n native.Node, half lease.Path) netip.Addr {
+	switch {
+	case n.Own[half.PublicIP]:
+		return half.PublicIP
+	case half.PublicIP.Is4():
+		return netip.IPv4Unspecified()
+	}
+	return netip.IPv6Unspecified()
+}
+
+func (p Plan) link(f native.Family) string {
+	if f == native.IPv6 {
+		return p.NameV6
+	}
+	return p.Name
+}
+
+// overhead is how many bytes the tunnel adds to a packet: IP header, UDP 8, VXLAN 8 and an Ethernet header of 14.
+func overhead(f native.Family) int {
+	if f == native.IPv6 {
+		return 40 + 30
+	}
+	return 20 + 30
+}
+
+// station is the link-layer address of this node's link. One that is there keeps its own, since the peers send to it right
+// now. Any other has one that follows from node, VNI and family, so that a link which is lost comes back as the peers know it.
+func (p Plan) station(n native.Node, f native.Family) kernel.MAC {
+	if have := n.Links[p.link(f)]; have.Kind == "vxlan" && have.Address != "" {
+		return have.Address
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "overlayd VTEP %s %d %s", p.NodeID, p.VNI, f))
+	address := net.HardwareAddr(sum[:6])
+	address[0] = address[0]&^1 | 2 // one station, administered by us
+	return kernel.MAC(address.String())
+}

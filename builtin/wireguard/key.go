@@ -1,0 +1,70 @@
+package wireguard
+
+import (
+	"cmp"
+	"crypto/ecdh"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+)
+
+// KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet.
+func KeyFile(path string) func() (kernel.Secret, error) {
+	return func() (kernel.Secret, error) {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = makeKey(path); err == nil {
+				text, err = os.ReadFile(path)
+			}
+		}
+		if err != nil {
+			return kernel.Secret{}, fmt.Errorf("read WireGuard key: %w", err)
+		}
+		key, err := parseKey(strings.TrimSpace(string(text)))
+		if err != nil {
+			return kernel.Secret{}, fmt.Errorf("read WireGuard key: %s: %w (delete the file to have a new key made)", path, err)
+		}
+		return kernel.Secret(key), nil
+	}
+}
+
+// makeKey puts a new key into a file that its owner alone can read. A crash leaves the whole file or none.
+func makeKey(path string) error {
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = fmt.Fprintln(f, base64.StdEncoding.EncodeToString(key.Bytes()))
+	if err := cmp.Or(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func parseKey(text string) ([32]byte, error) {
+	b, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != 32 {
+		return [32]byte{}, errors.New("not 32 bytes in base64")
+	}
+	return [32]byte(b), nil
+}
+
+func publicKey(private kernel.Secret) (kernel.PublicKey, error) {
+	key, err := ecdh.X25519().NewPrivateKey(private[:])
+	if err != nil {
+		return kernel.PublicKey{}, fmt.Errorf("derive public key: %w", err)
+	}
+	return kernel.PublicKey(key.PublicKey().Bytes()), nil
+}

@@ -1,0 +1,185 @@
+// Package wireguard is which kernel objects type "wireguard" needs, in flannel's form: one WireGuard link, or one for each
+// address family, that the whole overlay is routed to. The link knows behind which peer a subnet is.
+package wireguard
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Plan says what the kernel is to have.
+type Plan struct {
+	Config
+	Key func() (kernel.Secret, error) // this node's private key, the same each time; see KeyFile
+}
+
+// overhead is how many bytes WireGuard adds to a packet at most: IPv6 header 40, UDP 8, its own 32. Packets are padded to
+// multiples of 16 bytes too, but never beyond the link's MTU, so that padding needs no room of its own.
+const overhead = 80
+
+// Data tells the node's public key, and the port on which each family's link listens. flannel tells ListenPortV6 for IPv6 even
+// where one link has both families; here a peer can believe what it reads.
+func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
+	_, key, err := p.keys()
+	if err != nil {
+		return hooks.Data{}, err
+	}
+	if n.Uses(native.IPv4) {
+		if data.V4, err = encode(key, p.device(native.IPv4).port); err != nil {
+			return hooks.Data{}, err
+		}
+	}
+	if n.Uses(native.IPv6) {
+		data.V6, err = encode(key, p.device(native.IPv6).port)
+	}
+	return data, err
+}
+
+// Node is the links with their keys, the first address of each half of the node's subnets, and the routes of the overlay.
+func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+	underlay, err := n.Underlay(p.MTU)
+	if err != nil {
+		return nil, err
+	}
+	private, _, err := p.keys()
+	if err != nil {
+		return nil, err
+	}
+	made := map[string]bool{}
+	for half := range n.Lease.Paths() {
+		f := native.FamilyOf(half)
+		d := p.device(f)
+		if !made[d.name] {
+			made[d.name] = true
+			objects = append(objects,
+				kernel.Link{Name: d.name, Kind: "wireguard", MTU: underlay - overhead, State: kernel.Up},
+				kernel.Device{Name: d.name, PrivateKey: &private, ListenPort: &d.port},
+			)
+		}
+		objects = append(objects,
+			kernel.Addr{Dev: d.name, Prefix: native.Base(half), NoDAD: f == native.IPv6},
+			kernel.Route{Dst: n.Network(f), Hops: []kernel.Hop{{Dev: d.name}}},
+		)
+	}
+	return objects, nil
+}
+
+// Peer is the peer on each link, with its subnets.
+func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, err error) {
+	peers, err := p.peers(n, peer)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range peers {
+		if n.Reason == hooks.Start {
+			objects = append(objects, greeted(o))
+		}
+		objects = append(objects, o)
+	}
+	return objects, nil
+}
+
+// greeted is the peer as it has to be for a moment to be sent a packet. Peers go on using the session that they had with a
+// node before it lost its own, and notice only after 15 s without an answer; a new session ends the old one at once.
+func greeted(o kernel.Peer) kernel.Peer {
+	interval := time.Second
+	o.Keepalive = &interval // one that was off before sends the first packet immediately
+	return o
+}
+
+func (p Plan) peers(n native.Node, peer lease.Lease) (list []kernel.Peer, err error) {
+	halves := slices.Collect(n.Halves(peer))
+	if p.Mode != Separate {
+		endpoint, err := p.endpoint(n.Lease, peer)
+		if err != nil {
+			return nil, err
+		}
+		o, err := p.peer(halves, endpoint)
+		return []kernel.Peer{o}, err
+	}
+	for _, half := range halves {
+		o, err := p.peer([]lease.Path{half}, half.PublicIP)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, o)
+	}
+	return list, nil
+}
+
+// peer is the peer on the link that has these halves. It says its key and port with the first of them.
+func (p Plan) peer(halves []lease.Path, endpoint netip.Addr) (kernel.Peer, error) {
+	d := p.device(native.FamilyOf(halves[0]))
+	key, port, err := decode(halves[0].Data, d.port)
+	if err != nil {
+		return kernel.Peer{}, err
+	}
+	_, own, err := p.keys()
+	switch {
+	case err != nil:
+		return kernel.Peer{}, err
+	case key == own:
+		return kernel.Peer{}, errors.New("its public key is this node's own: one of the two was cloned, and needs its key file deleted")
+	case !endpoint.IsValid():
+		return kernel.Peer{}, errors.New("its lease has no public address")
+	}
+	o := kernel.Peer{
+		Dev: d.name, PublicKey: key, Preshared: &p.PSK, Endpoint: netip.AddrPortFrom(endpoint, port),
+		Keepalive: &p.Keepalive, ReplaceIPs: true,
+	}
+	for _, half := range halves {
+		o.AllowedIPs = append(o.AllowedIPs, half.Subnet)
+	}
+	return o, nil
+}
+
+// endpoint is the public address of a peer that one link reaches by.
+func (p Plan) endpoint(own, peer lease.Lease) (netip.Addr, error) {
+	v4, v6 := peer.V4.PublicIP, peer.V6.PublicIP
+	both := v4.IsValid() && v6.IsValid()
+	switch {
+	case p.Mode == OverIPv4 && !v4.IsValid(), p.Mode == OverIPv6 && !v6.IsValid():
+		return netip.Addr{}, fmt.Errorf("its lease has no public address for Mode %s", p.Mode)
+	case p.Mode == OverIPv4, p.Mode == Auto && !both && v4.IsValid():
+		return v4, nil
+	case p.Mode == OverIPv6, !both:
+		return v6, nil
+	}
+	// A public IPv4 address is reached by whoever has any; a public IPv6 address only from another.
+	if o := own.V6.PublicIP; v4.IsPrivate() && !v6.IsPrivate() && o.IsValid() && !o.IsPrivate() {
+		return v6, nil
+	}
+	if !own.V4.PublicIP.IsValid() {
+		return v6, nil
+	}
+	return v4, nil
+}
+
+// A device is one of the node's links.
+type device struct {
+	name string
+	port int
+}
+
+// device is the link that has the family.
+func (p Plan) device(f native.Family) device {
+	if p.Mode == Separate && f == native.IPv6 {
+		return device{p.NameV6, p.PortV6}
+	}
+	return device{p.Name, p.ListenPort}
+}
+
+func (p Plan) keys() (private kernel.Secret, public kernel.PublicKey, err error) {
+	if private, err = p.Key(); err == nil {
+		public, err = publicKey(private)
+	}
+	return private, public, err
+}

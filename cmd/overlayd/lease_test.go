@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/overlayd/overlayd/internal/cluster"
+	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/lease/etcd"
+	"github.com/overlayd/overlayd/lease/etcd/embedded"
+)
+
+// Each script has an etcd of its own, which overlayd and etcdctl find through the environment. Beside testscript's commands
+// there is "put KEY VALUE [TTL]", which writes to it; \n in a value is a line's end, and a TTL in seconds makes it expire.
+func TestLeaseScripts(t *testing.T) {
+	type clientKey struct{}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/lease",
+		Setup: func(e *testscript.Env) error {
+			member, err := embedded.Start(t.Context(), embedded.Options{Dir: e.WorkDir + "/.etcd", ListenClient: "http://127.0.0.1:0"})
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { member.Close() })
+			client, err := etcd.Dial(etcd.DialOptions{Endpoints: member.Endpoints()})
+			if err != nil {
+				return err
+			}
+			e.Defer(func() { client.Close() })
+			e.Values[clientKey{}] = client
+			e.Setenv("OVERLAYD_ETCD_ENDPOINTS", member.Endpoints()[0])
+			e.Setenv("ETCDCTL_ENDPOINTS", member.Endpoints()[0])
+			e.Setenv("ETCDCTL_API", "3")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"put": func(ts *testscript.TestScript, neg bool, args []string) {
+				if neg || len(args) < 2 || len(args) > 3 {
+					ts.Fatalf("usage: put KEY VALUE [TTL]")
+				}
+				ts.Check(put(t, ts.Value(clientKey{}).(*clientv3.Client), args[0], strings.ReplaceAll(args[1], `\n`, "\n"), args[2:]))
+			},
+		},
+	})
+}
+
+func put(t *testing.T, client *clientv3.Client, key, value string, ttl []string) error {
+	var opts []clientv3.OpOption
+	for _, text := range ttl {
+		seconds, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		granted, err := client.Grant(t.Context(), seconds)
+		if err != nil {
+			return err
+		}
+		opts = append(opts, clientv3.WithLease(granted.ID))
+	}
+	_, err := client.Put(t.Context(), key, value, opts...)
+	return err
+}
+
+func TestAStopReleasesTheLeaseOnRequest(t *testing.T) {
+	config, _ := example(t, "host-gw")
+	w := newWorld(t, config, 2)
+	stays, leaves := w.Nodes()[0], w.Nodes()[1]
+	stays.Args = append(stays.Args, "--lease-ttl", "2h")
+	leaves.Args = append(leaves.Args, "--release-on-exit")
+	w.up(stays, leaves)
+	w.reach(stays, leaves)
+	list := func() string { return w.run("lease", "list", "-o", "tsv", "--etcd-endpoints", w.Endpoint()) }
+	left := map[string]int{}
+	for line := range strings.Lines(list()) {
+		cells := strings.Split(line, "\t")
+		left[cells[0]], _ = strconv.Atoi(cells[5])
+	}
+	for n, hours := range map[*cluster.Node]int{stays: 2, leaves: 24} {
+		if s := left[n.Subnets()]; s > hours*3600 || s < hours*3600-600 {
+			t.Errorf("%s's lease lasts %d s, want about %d h", n, s, hours)
+		}
+	}
+	refused := exec.CommandContext(w.ctx, "overlayd", "lease", "release", "--etcd-endpoints", w.Endpoint(),
+		"--run-dir", fmt.Sprintf("/proc/%d/root%s", leaves.PID(), defaultRunDir))
+	if text, err := refused.CombinedOutput(); err == nil || !strings.Contains(string(text), "daemon runs and would take the lease again") {
+		t.Errorf("release beside a running daemon: got %v, %s", err, text)
+	}
+	must(t, leaves.Stop(w.ctx))
+	w.await(stays, func(s control.Status) error {
+		if len(s.Peers) > 0 {
+			return io.ErrNoProgress
+		}
+		return nil
+	})
+	if links, err := leaves.RoutesTo(stays); err != nil || len(links) > 0 {
+		t.Errorf("the node that left still has routes %v, %v", links, err)
+	}
+	must(t, stays.Stop(w.ctx))
+	if got := list(); !strings.HasPrefix(got, stays.Subnets()+"\t") || strings.Count(got, "\n") != 1 {
+		t.Errorf("leases after both have stopped:\n%swant that of %s alone", got, stays)
+	}
+}
+
+func TestParseSubnetsRefusesWhatIsNoKey(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                          "not of the form",
+		"10.50.7.0":                 "not of the form",
+		"10.50.7.1/24":              "did you mean 10.50.7.0/24?",
+		"10.50.7.0/24,10.50.8.0/24": "of one family",
+		"10.50.7.0/32":              "length 32",
+		"::ffff:10.50.7.0/120":      "no IPv6 subnet",
+	} {
+		if _, err := parseSubnets(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: got %v, want it to say %q", text, err, want)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/lease"
+	"github.com/overlayd/overlayd/lease/etcd"
+)
+
+func newLeaseListCommand() *cobra.Command {
+	var s settings
+	var output string
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List all leases and reservations of the network",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			show, ok := map[string]func(leaseList, io.Writer) error{
+				"": leaseList.table, "wide": leaseList.wide, "tsv": leaseList.tsv, "json": leaseList.json,
+			}[output]
+			if !ok {
+				return refuse(exitUsage, fmt.Errorf("output %q: not one of wide, json, tsv", output))
+			}
+			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
+				list, err := listLeases(ctx, store, output != "")
+				if err != nil {
+					return err
+				}
+				if n := len(list.Unreadable); n > 0 {
+					fmt.Fprintf(c.ErrOrStderr(), "overlayd: %d keys are no leases, see overlayd lease check\n", n)
+				}
+				return show(list, c.OutOrStdout())
+			})
+		},
+	}
+	c.Flags().StringVarP(&output, "output", "o", "", "`FORMAT`: wide, json or tsv, which also tell when leases expire, at one request to etcd for each")
+	s.etcdFlags(c.Flags())
+	return c
+}
+
+// A leaseList is what the store holds. Its JSON keys are stable.
+type leaseList struct {
+	Version    int                     `json:"version"` // of this structure: 1
+	Revision   int64                   `json:"revision"`
+	Leases     []leaseEntry            `json:"leases"`
+	Unreadable []control.UnreadableKey `json:"unreadable"`
+}
+
+type leaseEntry struct {
+	Paths    []leasePath `json:"paths"` // one a family
+	Backend  string      `json:"backend,omitzero"`
+	NodeID   string      `json:"nodeID,omitzero"`
+	Reserved bool        `json:"reserved"`             // it never expires
+	Revision int64       `json:"revision"`             // of the last write
+	Left     int64       `json:"leftSeconds,omitzero"` // until it expires unless renewed
+}
+
+type leasePath struct {
+	Subnet   netip.Prefix    `json:"subnet"`
+	PublicIP netip.Addr      `json:"publicIP,omitzero"`
+	Data     json.RawMessage `json:"data,omitempty"`
+}
+
+// listLeases reads all leases, and when they expire if asked to.
+func listLeases(ctx context.Context, store *etcd.Store, expiries bool) (leaseList, error) {
+	snapshot, err := store.Load(ctx)
+	if err != nil {
+		return leaseList{}, err
+	}
+	left := make([]time.Duration, len(snapshot.Records))
+	if expiries {
+		if left, err = store.Left(ctx, snapshot.Records...); err != nil {
+			return leaseList{}, err
+		}
+	}
+	list := leaseList{Version: 1, Revision: snapshot.Revision, Leases: []leaseEntry{}, Unreadable: []control.UnreadableKey{}}
+	for i, r := range snapshot.Records {
+		list.Leases = append(list.Leases, newLeaseEntry(r, left[i]))
+	}
+	for _, u := range snapshot.Unreadable {
+		list.Unreadable = append(list.Unreadable, control.UnreadableKey{Key: u.Key, Error: u.Err.Error()})
+	}
+	return list, nil
+}
+
+func newLeaseEntry(r lease.Record, left time.Duration) leaseEntry {
+	e := leaseEntry{
+		Backend: r.BackendType, NodeID: r.NodeID, Reserved: r.Reserved(), Revision: r.Revision, Left: int64(left.Seconds()),
+	}
+	for p := range r.Paths() {
+		e.Paths = append(e.Paths, leasePath(p))
+	}
+	return e
+}
+
+// cells are what all texts show of a lease.
+func (e leaseEntry) cells() []string {
+	var subnets, addresses []string
+	for _, p := range e.Paths {
+		subnets = append(subnets, p.Subnet.String())
+		if p.PublicIP.IsValid() {
+			addresses = append(addresses, p.PublicIP.String())
+		}
+	}
+	kind := "lease"
+	if e.Reserved {
+		kind = "reservation"
+	}
+	cells := []string{strings.Join(subnets, ","), strings.Join(addresses, ","), kind, printable(e.Backend), printable(e.NodeID)}
+	for i, cell := range cells {
+		cells[i] = cmp.Or(cell, "-")
+	}
+	return cells
+}
+
+func (l leaseList) table(w io.Writer) error {
+	return l.write(w, []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE"}, leaseEntry.cells)
+}
+
+func (l leaseList) wide(w io.Writer) error {
+	head := []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE", "EXPIRES IN", "REVISION"}
+	return l.write(w, head, func(e leaseEntry) []string {
+		expires := "never"
+		if !e.Reserved {
+			expires = (time.Duration(e.Left) * time.Second).String()
+		}
+		return append(e.cells(), expires, fmt.Sprint(e.Revision))
+	})
+}
+
+func (l leaseList) write(w io.Writer, head []string, cells func(leaseEntry) []string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, strings.Join(head, "\t"))
+	for _, e := range l.Leases {
+		fmt.Fprintln(table, strings.Join(cells(e), "\t"))
+	}
+	return table.Flush()
+}
+
+// tsv has a line a lease for other programs: subnets, public addresses, kind, backend, node, seconds that are left, revision.
+func (l leaseList) tsv(w io.Writer) error {
+	for _, e := range l.Leases {
+		cells := append(e.cells(), fmt.Sprint(e.Left), fmt.Sprint(e.Revision))
+		if _, err := fmt.Fprintln(w, strings.Join(cells, "\t")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l leaseList) json(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(l)
+}

@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/overlayd/overlayd/internal/netns"
+)
+
+func TestMain(m *testing.M) { os.Exit(netns.MainInside(m)) }
+
+// must stops the test at the first error.
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+var families = []struct {
+	name   string
+	prefix string // of node n's address, in hexadecimal and decimal alike below 10
+	bits   int
+}{{"IPv4", "192.0.2.", 24}, {"IPv6", "2001:db8::", 64}}
+
+// cabled returns two namespaces with a veth of the MTU between them, and their addresses.
+func cabled(t *testing.T, mtu int, prefix string, bits int) (ns [2]*netns.Namespace, addr [2]netip.Addr) {
+	t.Helper()
+	for i := range ns {
+		n, err := netns.New()
+		must(t, err)
+		t.Cleanup(func() { n.Close() })
+		ns[i], addr[i] = n, netip.MustParseAddr(fmt.Sprint(prefix, i+1))
+	}
+	must(t, netns.Connect(ns[0], "eth0", ns[1], "eth0", mtu))
+	for i, n := range ns {
+		must(t, n.Addr("eth0", netip.PrefixFrom(addr[i], bits)))
+	}
+	return ns, addr
+}
+
+func TestPing(t *testing.T) {
+	t.Parallel()
+	for _, f := range families {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			ns, addr := cabled(t, 1500, f.prefix, f.bits)
+			p, err := listen(t.Context(), ns[0], addr[0])
+			must(t, err)
+			defer p.conn.Close()
+
+			for range 3 {
+				rtt, err := p.ping(t.Context(), addr[1], smallPacket, 10*time.Second)
+				if err != nil || rtt <= 0 {
+					t.Fatalf("the other end answered %v, %v", rtt, err)
+				}
+			}
+			nobody := netip.MustParseAddr(f.prefix + "9")
+			start := time.Now()
+			if _, err := p.ping(t.Context(), nobody, smallPacket, 50*time.Millisecond); err == nil {
+				t.Error("an address that nobody has answered")
+			} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("silence answered %v, want a deadline error", err)
+			}
+			if took := time.Since(start); took > 5*time.Second {
+				t.Errorf("waited %s instead of 50 ms", took)
+			}
+		})
+	}
+}
+
+func TestPathMTUIsTheLinks(t *testing.T) {
+	t.Parallel()
+	for _, f := range families {
+		for _, mtu := range []int{1400, 1500, 9000} {
+			t.Run(fmt.Sprintf("%s over %d", f.name, mtu), func(t *testing.T) {
+				t.Parallel()
+				ns, addr := cabled(t, mtu, f.prefix, f.bits)
+				p, err := listen(t.Context(), ns[0], addr[0])
+				must(t, err)
+				defer p.conn.Close()
+				if got, err := (Pair{ping: p, addr: addr[1]}).PathMTU(t.Context()); err != nil || got != mtu {
+					t.Errorf("measured %d, %v", got, err)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,79 @@
+package lease
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Reserve sets the subnets of a lease aside for the node that it names by identity, by public address, or by both. A lease
+// that the same node holds becomes a reservation with all that the node said. It refuses a subnet that is none of the network's,
+// and answers ErrTaken for one that another node holds or that is reserved for another.
+func Reserve(ctx context.Context, store Store, n Network, l Lease) (Record, error) {
+	if err := n.Admits(l); err != nil {
+		return Record{}, fmt.Errorf("reserve %w", err)
+	}
+	for {
+		s, err := store.Load(ctx)
+		if err != nil {
+			return Record{}, err
+		}
+		i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Key() == l.Key() })
+		switch {
+		case i >= 0 && !sameNode(s.Records[i].Lease, l):
+			return Record{}, fmt.Errorf("reserve %s: %w by %s", l, ErrTaken, s.Records[i].holder())
+		case i >= 0:
+			l = s.Records[i].naming(l)
+		case len(s.Free([]Lease{l})) == 0:
+			return Record{}, fmt.Errorf("reserve %s: %w in part or by what is no lease", l, ErrTaken)
+		}
+		r, err := store.Reserve(ctx, s, l)
+		if !errors.Is(err, ErrTaken) {
+			return r, err
+		}
+		// Somebody wrote meanwhile: look again.
+	}
+}
+
+// sameNode reports whether a record is that of the node that a reservation names. Of two names the identity decides.
+func sameNode(r, named Lease) bool {
+	if named.NodeID != "" && r.NodeID != "" {
+		return named.NodeID == r.NodeID
+	}
+	for _, pair := range [...][2]Path{{r.V4, named.V4}, {r.V6, named.V6}} {
+		if pair[0].PublicIP.IsValid() && pair[0].PublicIP == pair[1].PublicIP {
+			return true
+		}
+	}
+	return false
+}
+
+// naming is what the record says, with the names that the reservation adds.
+func (r Record) naming(named Lease) Lease {
+	l := r.Lease
+	if named.NodeID != "" {
+		l.NodeID = named.NodeID
+	}
+	for _, pair := range [...][2]*Path{{&l.V4, &named.V4}, {&l.V6, &named.V6}} {
+		if pair[1].PublicIP.IsValid() {
+			pair[0].PublicIP = pair[1].PublicIP
+		}
+	}
+	return l
+}
+
+// holder says for people whose the record is.
+func (r Record) holder() string {
+	text := "the node"
+	if r.Reserved() {
+		text = "a reservation for the node"
+	}
+	if r.NodeID != "" {
+		text += fmt.Sprintf(" %.64q", r.NodeID)
+	}
+	if a := r.publicIP(); a.IsValid() {
+		text += " at " + a.String()
+	}
+	return text
+}
