@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
 	"github.com/overlayd/overlayd/internal/netns"
 	"github.com/overlayd/overlayd/lease"
@@ -173,7 +174,7 @@ func TestNodesReachEachOtherAndARestartLosesNoPacket(t *testing.T) {
 				for _, c := range conns {
 					pinged(t, c)
 				}
-				before := links(t, m[0].inside)
+				before := m[0].links()
 				restarted := make(chan struct{})
 				lost := make(chan error, 1)
 				go func() { lost <- pingUntil(conns, restarted) }()
@@ -185,7 +186,7 @@ func TestNodesReachEachOtherAndARestartLosesNoPacket(t *testing.T) {
 				if err := <-lost; err != nil {
 					t.Errorf("during restarts: %v", err)
 				}
-				same(t, "links", before, links(t, m[0].inside))
+				same(t, "links", before, m[0].links())
 			})
 		}
 	}
@@ -207,10 +208,17 @@ func pingUntil(conns []*net.UDPConn, done <-chan struct{}) error {
 	}
 }
 
-// links are the links with their numbers, addresses and attributes.
-func links(t *testing.T, n *netns.Namespace) string {
-	t.Helper()
-	return output(t, n, "cat /proc/net/dev | cut -d: -f1; ip -d link show type vxlan 2>/dev/null || true")
+// links are the machine's links with their numbers and addresses.
+func (m *machine) links() string {
+	m.t.Helper()
+	list, err := m.set.kernel.List(m.t.Context(), kernel.Link{})
+	m.must(err)
+	var text strings.Builder
+	for _, o := range list {
+		l := o.(kernel.Link)
+		fmt.Fprintln(&text, l.Index, l.Name, l.Address)
+	}
+	return text.String()
 }
 
 func TestWhatOursIsCanBeToldWithTheRealTools(t *testing.T) {

@@ -1,7 +1,7 @@
 package hookrunner
 
 import (
-	"errors"
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
@@ -20,11 +20,17 @@ func TestDefect16HooksAreBounded(t *testing.T) {
 				"Shell", shell, "Timeout", "300ms",
 				"PreStartupCommand", `echo "$PUBLIC_IP"; echo noise >&2`,
 				"PostStartupCommand", " ",
+				"SubnetAddCommand", "true",
 				"ShutdownCommand", "sleep 60",
 			), Options{})
 			began := time.Now()
-			if out, err := r.output(t.Context(), "true", strings.Repeat("x", 1<<20)); err != nil || out != "" {
+			if out, err := r.output(t.Context(), "true", strings.Repeat("x", maxData)); err != nil || out != "" {
 				t.Errorf("a hook that does not read: %q, %v", out, err)
+			}
+			loud := peer
+			loud.V4.Data = json.RawMessage(`"` + strings.Repeat("x", 1<<17) + `"`)
+			if err := r.SubnetAdd(t.Context(), call(hooks.Join), loud); err == nil {
+				t.Error("128 KiB of data were taken")
 			}
 			c := call(hooks.Start)
 			c.Node.Lease.V4.PublicIP = netip.MustParseAddr("203.0.113.7")
@@ -34,7 +40,7 @@ func TestDefect16HooksAreBounded(t *testing.T) {
 			if err := r.PostStartup(t.Context(), c); err != nil {
 				t.Errorf("a blank command: %v", err)
 			}
-			if err := r.Shutdown(t.Context(), call(hooks.Stop)); err == nil || errors.Is(err, t.Context().Err()) {
+			if err := r.Shutdown(t.Context(), call(hooks.Stop)); err == nil {
 				t.Error("a hook that does not end succeeded")
 			}
 			if took := time.Since(began); took > 10*time.Second {

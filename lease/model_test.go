@@ -18,11 +18,11 @@ import (
 	"github.com/overlayd/overlayd/lease/leasetest"
 )
 
-// OVERLAYD_MODEL_CHECKS is how many sequences of up to 50 steps to try, 600 if it is not set.
+// OVERLAYD_MODEL_CHECKS is how many sequences of up to 50 steps to try, 400 if it is not set.
 func TestNodesStayRightWhateverHappensToTheirStore(t *testing.T) {
 	checks := os.Getenv("OVERLAYD_MODEL_CHECKS")
 	if checks == "" {
-		checks = "600"
+		checks = "400"
 	}
 	for name, value := range map[string]string{"rapid.checks": checks, "rapid.nofailfile": "true"} {
 		before := flag.Lookup(name).Value.String()

@@ -86,9 +86,9 @@ func (b batch) read(c *call) (string, error) {
 func (b batch) carryOut(ctx context.Context, c *call, steps []batchLine) error {
 	var failed error
 	for _, s := range steps {
-		err, exits := s.err, true
+		err := s.err
+		exits := err != nil && strings.HasPrefix(err.Error(), "Error: ")
 		if err == nil {
-			exits = false
 			err = c.tool.explain(s.carryOut(ctx, c), s.action)
 		}
 		if _, ok := errors.AsType[unknown](err); ok {

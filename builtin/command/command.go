@@ -5,8 +5,8 @@
 // status are those of the real tools: iproute2, net-tools, wireguard-tools and coreutils.
 //
 // A command line with any word that is not known here goes, whole, to the next handler, which runs the real tool when
-// there is one. So what is left out is not lost: statistics and details, JSON, batches, policy rules, namespaces,
-// names that the real tools read from /etc, "ip route get", "arp -n" and "wg setconf" among others.
+// there is one. So what is left out is not lost: statistics and details, JSON, namespaces, names that the real tools read
+// from /etc, "ip route get", "bridge link" and "arp -n" among others. docs/commands.md has the whole table.
 package command
 
 import (

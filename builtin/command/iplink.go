@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
@@ -84,6 +85,9 @@ func parseLinkDel(l *line) action {
 
 // parseLinkName takes the link's name, before which "dev" may stand.
 func parseLinkName(l *line, link *kernel.Link) {
+	if slices.Contains(linkWords(), l.peek()) {
+		l.unknown()
+	}
 	if l.take("dev"); link.Name != "" {
 		l.unknown()
 		return
@@ -209,4 +213,14 @@ func parseVXLANSwitch(l *line, v *kernel.VXLAN) bool {
 		return false
 	}
 	return true
+}
+
+// linkWords are those that ip takes where the name of a link may stand, and this package does not know.
+func linkWords() []string {
+	return []string{
+		"addrgenmode", "allmulticast", "altname", "arp", "brd", "broadcast", "carrier", "dynamic", "group", "help", "index",
+		"link-netns", "link-netnsid", "mode", "multicast", "netns", "numrxqueues", "numtxqueues", "parentbus", "parentdev",
+		"promisc", "property", "protodown", "protodown_reason", "state", "trailers", "vf", "vrf", "xdp", "xdpdrv", "xdpgeneric",
+		"xdpoffload",
+	}
 }

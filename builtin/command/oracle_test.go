@@ -260,6 +260,7 @@ var chosenPort = regexp.MustCompile(`\b(?:3[2-9]|4\d|5[02-9]|60)\d{3}\b|\b51[0-7
 
 // byKey is a listing of peers in the order of their keys, and its prefixes in theirs.
 func byKey(text string) string {
+	text = strings.ReplaceAll(text, "Protocol not supported", "No such device") // see differences
 	lines := strings.Split(chosenPort.ReplaceAllString(text, "(port)"), "\n")
 	for i, line := range lines {
 		fields := strings.Split(line, "\t")

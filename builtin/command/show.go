@@ -87,6 +87,9 @@ func showLinks(l *line) action {
 			if strings.HasPrefix(link.Lower, "if") && link.Kind == "veth" { // ip also names the other namespace
 				return unknown(link.Lower)
 			}
+			if link.Group != 0 { // whose name stands in a file of iproute2's
+				return unknown("group")
+			}
 			printLink(w, link, as, " mode DEFAULT")
 		}
 		return err

@@ -25,6 +25,12 @@ func showAddrs(l *line) action {
 		addrs, err := list(ctx, c, kernel.Addr{Dev: name, Prefix: anyOf(family)})
 		for _, link := range links {
 			own := slices.DeleteFunc(slices.Clone(addrs), func(a kernel.Addr) bool { return a.Dev != link.Name })
+			if slices.ContainsFunc(own, func(a kernel.Addr) bool { return a.Other }) {
+				return unknown(link.Name)
+			}
+			if link.Group != 0 && !as.oneLine && !as.brief {
+				return unknown("group")
+			}
 			if family == 0 || len(own) > 0 {
 				printAddrs(w, link, own, as, family, name)
 			}

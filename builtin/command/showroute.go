@@ -114,7 +114,10 @@ func (s *routeSelector) destination(p *routeParser) {
 	if !root {
 		p.take("exact")
 	}
-	if p.take("default", "any", "all") {
+	if p.peek() == "any" || p.peek() == "all" { // which is not always the default route
+		p.unknown()
+	}
+	if p.take("default") {
 		p.isAny = !root
 		return
 	}

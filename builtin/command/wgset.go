@@ -47,6 +47,9 @@ func parseWGSet(l *line) action {
 			s.peerWord(l, s.peers[len(s.peers)-1])
 		}
 	}
+	if f, ok := l.err.(*failure); ok { // wg warns while it reads
+		f.text = s.warning + f.text
+	}
 	if len(s.needs) > 0 {
 		return action{run: s.run, warning: s.warning}
 	}
@@ -209,7 +212,7 @@ func (s *setting) allowedIPs(l *line, text string, p *peerSetting) {
 			l.unknownWord(text)
 		}
 		prefix := allowedIP(l, item)
-		if prefix != prefix.Masked() {
+		if l.err == nil && prefix != prefix.Masked() {
 			s.warning += "Warning: AllowedIP has nonzero host part: " + item + "\n"
 		}
 		p.AllowedIPs = append(p.AllowedIPs, prefix.Masked())

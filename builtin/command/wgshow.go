@@ -41,6 +41,9 @@ func listTunnels(ctx context.Context, c *call, name string) ([]tunnel, error) {
 }
 
 func parseWGShow(l *line) action {
+	if slices.Contains([]string{"help", "-h", "--help"}, l.peek()) {
+		l.unknown()
+	}
 	if l.take("interfaces") {
 		return printed(func(ctx context.Context, c *call, w io.Writer) error {
 			devices, err := list(ctx, c, kernel.Device{})
@@ -230,6 +233,9 @@ func (t tunnel) config(w io.Writer) {
 	entry("ListenPort", strconv.Itoa(value(t.ListenPort)))
 	entry("FwMark", mark(value(t.Mark)))
 	entry("PrivateKey", secret(t.PrivateKey))
+	if len(t.peers) == 0 {
+		fmt.Fprintln(w)
+	}
 	for _, p := range t.peers {
 		fmt.Fprintln(w, "\n[Peer]")
 		entry("PublicKey", p.PublicKey.String())

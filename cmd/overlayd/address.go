@@ -43,7 +43,9 @@ func (a addressed) Hold(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.Manager.Hold(ctx) })
 	g.Go(func() error {
-		if err := builtin.WatchAddresses(ctx, a.republish); ctx.Err() == nil {
+		trouble := ""
+		err := builtin.WatchAddresses(ctx, func() { trouble = a.republish(trouble) })
+		if ctx.Err() == nil {
 			a.log.Warn("a change of this machine's address will be published at the next start alone", "err", err)
 		}
 		return nil // the lease can be held without
@@ -52,15 +54,19 @@ func (a addressed) Hold(ctx context.Context) error {
 }
 
 // republish says in the lease where the machine is reached. While it is reached nowhere, as between two addresses, the
-// lease says what it said.
-func (a addressed) republish() {
+// lease says what it said. It returns what stood in the way, and logs it if that is not what stood there before.
+func (a addressed) republish(before string) (trouble string) {
 	e, err := a.external()
 	if err == nil {
 		err = a.Republish(func(l *lease.Lease) { tell(l, e) })
 	}
-	if err != nil {
+	if err == nil {
+		return ""
+	}
+	if err.Error() != before {
 		a.log.Warn("this machine's address is not known, the lease keeps the last one", "err", err)
 	}
+	return err.Error()
 }
 
 func tell(l *lease.Lease, e node.External) {

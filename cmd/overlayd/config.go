@@ -12,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/overlayd/overlayd/hookrunner"
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
@@ -139,10 +138,8 @@ func readNetworkFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if network.Backend.Type == "extension" {
-		if _, err := hookrunner.Parse(network.Backend.Raw); err != nil {
-			return nil, fmt.Errorf("%s: Backend: %w", path, err)
-		}
+	if _, err := new(daemon).newBackend(network.Backend); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return file.network, nil
 }

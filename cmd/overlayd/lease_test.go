@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -17,8 +18,9 @@ import (
 	"github.com/overlayd/overlayd/lease/etcd/embedded"
 )
 
-// Each script has an etcd of its own, which overlayd and etcdctl find through the environment. Beside testscript's commands
-// there is "put KEY VALUE [TTL]", which writes to it; \n in a value is a line's end, and a TTL in seconds makes it expire.
+// Each script has an etcd of its own, which overlayd finds through the environment, and the URLs FREE1 and FREE2 at which
+// nobody listens. Beside testscript's commands there is "put KEY VALUE [TTL]", which writes to that etcd; \n in a key is a line's
+// end, and a TTL in seconds makes it expire.
 func TestLeaseScripts(t *testing.T) {
 	type clientKey struct{}
 	testscript.Run(t, testscript.Params{
@@ -36,8 +38,16 @@ func TestLeaseScripts(t *testing.T) {
 			e.Defer(func() { client.Close() })
 			e.Values[clientKey{}] = client
 			e.Setenv("OVERLAYD_ETCD_ENDPOINTS", member.Endpoints()[0])
-			e.Setenv("ETCDCTL_ENDPOINTS", member.Endpoints()[0])
-			e.Setenv("ETCDCTL_API", "3")
+			for _, name := range []string{"FREE1", "FREE2"} {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				e.Setenv(name, "http://"+l.Addr().String())
+				if err := l.Close(); err != nil {
+					return err
+				}
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -45,7 +55,7 @@ func TestLeaseScripts(t *testing.T) {
 				if neg || len(args) < 2 || len(args) > 3 {
 					ts.Fatalf("usage: put KEY VALUE [TTL]")
 				}
-				ts.Check(put(t, ts.Value(clientKey{}).(*clientv3.Client), args[0], strings.ReplaceAll(args[1], `\n`, "\n"), args[2:]))
+				ts.Check(put(t, ts.Value(clientKey{}).(*clientv3.Client), strings.ReplaceAll(args[0], `\n`, "\n"), args[1], args[2:]))
 			},
 		},
 	})

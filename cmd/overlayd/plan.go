@@ -78,13 +78,14 @@ func networks(n lease.Network) []netip.Prefix {
 // The types that newBackend knows, as its refusal lists them.
 var backendTypes = append([]string{"extension", "alloc"}, builtin.NativeTypes...)
 
-// newBackend is the one place that chooses an implementation.
+// newBackend is the one place that chooses an implementation. It touches nothing; a daemon that is not set up can use it to
+// check a config.
 func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 	switch b.Type {
 	case "extension":
 		config, err := hookrunner.Parse(b.Raw)
 		if err != nil {
-			return backend{}, fmt.Errorf("Backend: %w", err)
+			return backend{}, fmt.Errorf("parse extension backend: %w", err)
 		}
 		runner := hookrunner.New(config, hookrunner.Options{Dir: d.stateDir, Commands: commands{d.commands}, Logger: d.log})
 		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown()}, nil
@@ -93,7 +94,7 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 	case "vxlan", "host-gw", "wireguard":
 		native, err := d.commands.Backend(b, builtin.BackendOptions{NodeID: d.nodeID, Dir: d.stateDir, Logger: d.log})
 		if err != nil {
-			return backend{}, fmt.Errorf("Backend: %w", err)
+			return backend{}, fmt.Errorf("parse %s backend: %w", b.Type, err)
 		}
 		return backend{Backend: native, concurrency: 1, mtu: native.MTU}, nil
 	case "udp", "ipip", "ipsec", "tencent-vpc":

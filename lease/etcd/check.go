@@ -55,7 +55,7 @@ func probe(ctx context.Context, client *clientv3.Client, endpoint string) error 
 	switch {
 	case answered:
 		return nil
-	case status.Code(err) == codes.DeadlineExceeded:
+	case status.Code(err) == codes.DeadlineExceeded, errors.Is(err, context.DeadlineExceeded): // the latter during a login
 		return fmt.Errorf("%w: %s: no answer within %s", ErrUnreachable, endpoint, checkPatience)
 	}
 	cause, dialed := transport(err)

@@ -47,6 +47,7 @@ func startCluster(t *testing.T, size int) *cluster {
 		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 		cfg.UnsafeNoFsync = true // no machine fails here
 		cfg.AuthTokenTTL = 1     // second
+		cfg.BcryptCost = 4       // the least, since nobody guesses here
 		cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainUnaryInterceptor(c.count)}
 		initial += fmt.Sprintf("%s=%s,", cfg.Name, peer.String())
 		c.members = append(c.members, &member{config: cfg, wire: newWire(t, client.Host)})

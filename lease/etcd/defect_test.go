@@ -20,7 +20,7 @@ import (
 // Any event below the prefix that could not be read removed all peers.
 func TestDefect01UnparsableEventRemovesNobody(t *testing.T) {
 	t.Parallel()
-	client := dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...)
+	client := dial(t, startCluster(t, 1).endpoints()...)
 	put(t, client, "10.3.101.0-24", "stays")
 	sets := watchPeers(t, newStore(t, client), nil)
 	awaitPeers(t, sets, fmt.Sprintf(flannelSays, "stays"))
@@ -113,7 +113,7 @@ func TestDefect17RequestsDoNotGrowWithTheCluster(t *testing.T) {
 // A watch of all that begins with the leases' prefix took neighbours in.
 func TestDefect19NeighboursOfThePrefixAreNotSeen(t *testing.T) {
 	t.Parallel()
-	client := dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...)
+	client := dial(t, startCluster(t, 1).endpoints()...)
 	sets := watchPeers(t, newStore(t, client), nil)
 	for _, neighbour := range []string{"subnets-old/", "subnets", "subnetsx/"} {
 		if _, err := client.Put(t.Context(), "/coreos.com/network/"+neighbour+"10.3.103.0-24", `{"PublicIP":"192.0.2.3"}`); err != nil {

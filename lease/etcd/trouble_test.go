@@ -57,11 +57,11 @@ const flannelSays = "10.3.101.0/24 192.0.2.99 %q\n"
 
 func TestASlowConsumerGetsTheLastSet(t *testing.T) {
 	t.Parallel()
-	client := dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...)
+	client := dial(t, startCluster(t, 1).endpoints()...)
 	busy := make(chan struct{})
 	sets := watchPeers(t, newStore(t, client), func() { <-busy })
 	var last *clientv3.PutResponse
-	for i := range 3000 {
+	for i := range 1000 {
 		var err error
 		value := fmt.Sprintf(`{"PublicIP":"192.0.2.99","PublicIPv6":null,"BackendData":"%d"}`, i)
 		if last, err = client.Put(t.Context(), subnets+"10.3.101.0-24", value); err != nil {
@@ -72,12 +72,12 @@ func TestASlowConsumerGetsTheLastSet(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(busy)
-	awaitPeers(t, sets, fmt.Sprintf(flannelSays, "2999"))
+	awaitPeers(t, sets, fmt.Sprintf(flannelSays, "999"))
 }
 
 func TestANewOrderOfEndpointsIsNotNoticed(t *testing.T) {
 	t.Parallel()
-	alive, dead := startMember(t, "http://127.0.0.1:0").Endpoints()[0], "http://"+freePort(t)
+	alive, dead := startCluster(t, 1).endpoints()[0], "http://"+freePort(t)
 	client := dial(t, dead, alive)
 	sets := watchPeers(t, newStore(t, client), nil)
 	for i, endpoints := range [][]string{{dead, alive}, {alive, dead}, {alive}, {dead, alive}} {

@@ -27,13 +27,13 @@ func newView(s lease.Snapshot) *view {
 	return v
 }
 
-// newest is the revision of the last write to any of the entries.
-func (v *view) newest() int64 {
-	var newest int64
+// is reports whether the view has so many entries, the last of them written at the revision.
+func (v *view) is(count int, newest int64) bool {
+	last := int64(0)
 	for _, e := range v.entries {
-		newest = max(newest, e.record.Revision)
+		last = max(last, e.record.Revision)
 	}
-	return newest
+	return len(v.entries) == count && last == newest
 }
 
 // An entry is a record, or the reason why the value is none.

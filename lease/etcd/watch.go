@@ -44,7 +44,7 @@ func (s *Store) Watch(ctx context.Context, known lease.Snapshot, set func(lease.
 			}
 		},
 		set:   func() error { return set(v.snapshot()) },
-		same:  func(count int, newest int64) bool { return count == len(v.entries) && newest == v.newest() },
+		same:  func(count int, newest int64) bool { return v.is(count, newest) },
 		count: func() int { return len(v.entries) },
 	}, trouble)
 }

@@ -101,6 +101,8 @@ func readAddr(m []byte, names names) Addr {
 			a.Label = unix.ByteSliceToString(value)
 		case unix.IFA_FLAGS:
 			bits = number(value)
+		case unix.IFA_RT_PRIORITY:
+			a.Other = number(value) != 0
 		case unix.IFA_CACHEINFO:
 			a.Preferred, a.Valid = lifetime(value[0:4]), lifetime(value[4:8])
 		}

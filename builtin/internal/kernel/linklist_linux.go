@@ -93,6 +93,8 @@ func (l *Link) readAttr(kind int, value []byte) {
 		l.TxQueue = number(value)
 	case unix.IFLA_OPERSTATE:
 		l.Operstate = operstates.word(number(value))
+	case unix.IFLA_GROUP:
+		l.Group = number(value)
 	case unix.IFLA_QDISC:
 		l.Qdisc = unix.ByteSliceToString(value)
 	}

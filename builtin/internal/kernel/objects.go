@@ -35,6 +35,7 @@ type Link struct {
 	Broadcast MAC      `json:"-"`
 	Operstate string   `json:"-"` // in lower case, as sysfs shows it
 	Qdisc     string   `json:"-"`
+	Group     int      `json:"-"` // 0 is default
 }
 
 // A LinkState says whether a link is administratively up.
@@ -85,6 +86,7 @@ type Addr struct {
 	Flags     []string      `json:"-"` // secondary, dynamic, tentative, … as ip shows them
 	Valid     time.Duration `json:"-"` // rest of its life; 0 is forever
 	Preferred time.Duration `json:"-"` // rest of its life as a source; 0 is forever
+	Other     bool          `json:"-"` // the kernel says more of it than these fields can
 }
 
 // AnyTable as a Route's Table makes List return the routes of all tables.
