@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/hooks"
 )
 
@@ -24,4 +25,14 @@ func (s *Set) Clear(ctx context.Context, scope string) error { return s.scopes.B
 // Watch is part of hooks.Effects: damage that the kernel tells of is told within some 10 ms, any other within 30 s.
 func (s *Set) Watch(ctx context.Context, damaged func(scopes []string)) error {
 	return s.scopes.Watch(ctx, auditInterval, damaged)
+}
+
+// Owned returns all that scopes own as the commands that make it, by scope and in the order in which it was made.
+func (s *Set) Owned() (lines []string) {
+	for _, name := range s.scopes.Names() {
+		for _, o := range s.scopes.Owned(name) {
+			lines = append(lines, kernel.Op{Verb: kernel.Add, Object: o}.String())
+		}
+	}
+	return lines
 }

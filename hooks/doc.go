@@ -110,6 +110,9 @@
 //     The reason is Repair. That happens within some 10 ms where the kernel tells of the change, and within 30 s where it
 //     does not, as of WireGuard's peers. Who takes the same away again and again finds the repairs slow down to one a minute.
 //
+// What a hook would do can be seen beforehand: "overlayd hook plan" runs it against a copy of the present state, and "overlayd
+// hook run" in a scratch namespace. "overlayd hook check" looks for mistakes in its text.
+//
 // Owned are links, with what the same scope has set of them, addresses, routes, rules, neighbours, FDB entries and the peers of
 // WireGuard devices. The settings of a WireGuard device are restored when a hook fails, but they are not watched.
 //

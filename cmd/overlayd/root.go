@@ -27,7 +27,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return refuse(exitUsage, err, "see "+c.CommandPath()+" --help")
 	})
-	root.AddCommand(newRunCommand(), newStatusCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newDemoCommand())
+	root.AddCommand(newRunCommand(), newStatusCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newDemoCommand(), newHookCommand())
 	root.AddCommand(newToolCommands()...)
 	return report(stderr, usageStatus(root.ExecuteContext(ctx)))
 }

@@ -125,10 +125,14 @@ func (l *ledger) tidy() error {
 	return l.rewrite()
 }
 
+// set puts an entry into its place. One that changes there is as old as before.
 func (l *ledger) set(e entry) {
-	l.unset(e.place)
 	l.next++
 	e.since = l.next
+	if was, ok := l.entries[e.place]; ok && was.scope == e.scope {
+		e.since = was.since
+	}
+	l.unset(e.place)
 	l.entries[e.place] = e
 	if l.scopes[e.scope] == nil {
 		l.scopes[e.scope] = map[string]entry{}
