@@ -10,7 +10,7 @@ RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo run test lint bench fuzz soak clean
+.PHONY: build demo run test lint bench fuzz oracle model soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
@@ -39,6 +39,15 @@ fuzz:
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
 	    echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
 	  done; done
+
+# Compares thousands of random command lines, in-process and by the real tools. SEED repeats a run.
+oracle:
+	OVERLAYD_ORACLE_SEED=$(or $(SEED),$(shell date +%s)) OVERLAYD_ORACLE_LINES=6000 \
+	  go test -count 1 -timeout 20m -run TestAnyLine -v ./builtin/command
+
+# A million random histories of leases, checked against a model: about two hours.
+model:
+	OVERLAYD_MODEL_CHECKS=1000000 go test -count 1 -timeout 0 -run TestNodesStayRight ./lease
 
 # Thirty rounds of the demo, up and down, that must leave nothing behind.
 soak:

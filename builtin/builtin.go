@@ -58,6 +58,12 @@ func (s *Set) Begin(scope string) *Run {
 	return &Run{set: s, scope: scope, run: s.scopes.Begin(scope)}
 }
 
+// RunsWireGuard reports whether WireGuard devices run in this process, as they do where the kernel has none.
+func (s *Set) RunsWireGuard() bool {
+	runner, ok := s.kernel.(interface{ RunsWireGuard() bool })
+	return ok && runner.RunsWireGuard()
+}
+
 // Close ends the userspace WireGuard devices of this process and gives everything back. What else was made stays.
 func (s *Set) Close() error { return errors.Join(s.scopes.Close(), s.kernel.Close()) }
 

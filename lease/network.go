@@ -20,7 +20,7 @@ type Network struct {
 // A Backend names what connects the subnets.
 type Backend struct {
 	Type string          // in lower case
-	Raw  json.RawMessage // the whole Backend object, for whoever implements the type
+	Raw  json.RawMessage // the Backend object for whoever implements the type, at its line and column of the whole config
 }
 
 // rawNetwork is the config as written. nil is a key that was not given, or null.
@@ -107,7 +107,7 @@ func parseBackend(obj *strictjson.Object, raw *json.RawMessage) (Backend, error)
 	if name == nil || *name == "" {
 		return Backend{}, obj.ErrorAt("Backend", errors.New("no Type in it"))
 	}
-	return Backend{strings.ToLower(*name), *raw}, nil
+	return Backend{strings.ToLower(*name), obj.InPlace("Backend")}, nil
 }
 
 func isIPv6(a netip.Addr) bool { return a.Is6() && !a.Is4In6() && a.Zone() == "" }

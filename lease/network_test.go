@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 	"testing"
@@ -53,6 +54,7 @@ func TestNetworksAndTheirDefaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			got.Backend.Raw = bytes.TrimSpace(got.Backend.Raw)
 			if d := cmp.Diff(got, test.want, comparable...); d != "" {
 				t.Errorf("(-got +want)\n%s", d)
 			}

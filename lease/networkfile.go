@@ -12,9 +12,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ReadNetwork turns the text of a network config file, JSON or YAML, into the compact JSON that etcd holds, keys in the
-// order of the file. Lines that begin with // are dropped before JSON, since configs made for flannel have them. It
-// refuses what ParseNetwork refuses, with line and column in the file.
+// ReadNetwork turns the text of a network config file, JSON or YAML, into JSON with everything where it is in the file, so
+// that a place in the one is a place in the other. Lines that begin with // are dropped before JSON, since configs made
+// for flannel have them. It refuses what ParseNetwork refuses.
 func ReadNetwork(file []byte) ([]byte, error) {
 	text := blankComments(file)
 	if !json.Valid(text) {
@@ -27,14 +27,18 @@ func ReadNetwork(file []byte) ([]byte, error) {
 		}
 		text = laidOut
 	}
-	if _, err := ParseNetwork(text); err != nil {
+	_, err := ParseNetwork(text)
+	return text, err
+}
+
+// ReadNetworkNode is ReadNetwork for a part of a YAML file.
+func ReadNetworkNode(n *yaml.Node) ([]byte, error) {
+	text, err := layOut(n)
+	if err != nil {
 		return nil, err
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, text); err != nil {
-		return nil, err
-	}
-	return compact.Bytes(), nil
+	_, err = ParseNetwork(text)
+	return text, err
 }
 
 // SameJSON reports whether two texts say the same in JSON, whatever their layout and the order of their keys.
@@ -79,11 +83,14 @@ func fromYAML(text []byte) ([]byte, error) {
 		}
 		return nil, fmt.Errorf("%d:%d: a second YAML document begins", more.Line, more.Column)
 	}
+	return layOut(document.Content[0])
+}
+
+// layOut returns the node as JSON.
+func layOut(n *yaml.Node) ([]byte, error) {
 	l := layout{line: 1, column: 1}
-	if err := l.node(document.Content[0]); err != nil {
-		return nil, err
-	}
-	return l.text, nil
+	err := l.node(n)
+	return l.text, err
 }
 
 func yamlError(err error) error {

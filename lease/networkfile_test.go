@@ -1,15 +1,19 @@
 package lease_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
 
 	"github.com/overlayd/overlayd/lease"
 )
 
 func TestNetworkFiles(t *testing.T) {
 	for _, test := range []struct{ name, file, want string }{
-		{"JSON is compacted", "{\n  \"Network\": \"10.3.0.0/16\",\n  \"Backend\": {\"Type\": \"alloc\"}\n}\n",
+		{"JSON stays as it is", "{\n  \"Network\": \"10.3.0.0/16\",\n  \"Backend\": {\"Type\": \"alloc\"}\n}\n",
 			`{"Network":"10.3.0.0/16","Backend":{"Type":"alloc"}}`},
 		{"comments go", "// flannel's\n\n  // example\n{\"Network\":\"10.3.0.0/16\"}", `{"Network":"10.3.0.0/16"}`},
 		{"YAML keeps the order of keys", "Backend:\n  Type: alloc\nNetwork: 10.3.0.0/16\nSubnetLen: 24\nEnableIPv6: false\n",
@@ -22,7 +26,11 @@ func TestNetworkFiles(t *testing.T) {
 	} {
 		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			got, err := lease.ReadNetwork([]byte(test.file))
-			if err != nil || string(got) != test.want {
+			if err != nil {
+				t.Fatal(err)
+			}
+			var compact bytes.Buffer
+			if err := json.Compact(&compact, got); err != nil || compact.String() != test.want {
 				t.Errorf("got %s, %v\nwant %s", got, err, test.want)
 			}
 		})
@@ -50,6 +58,42 @@ func TestNetworkFilesThatAreRefused(t *testing.T) {
 		if got, err := lease.ReadNetwork([]byte(test.file)); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s\ngot  %s, %v\nwant %s", test.file, got, err, test.want)
 		}
+	}
+}
+
+func TestPlacesInABackendAreThoseInTheFile(t *testing.T) {
+	for name, file := range map[string]string{
+		"JSON": "// flannel's\n{\n  \"Network\": \"10.3.0.0/16\",\n  \"Backend\": {\"Type\": \"x\", \"é\": 1,\n    \"here\": 2}\n}\n",
+		"YAML": "Network: 10.3.0.0/16\n\nBackend:\n  Type: x\n\n    # é\n  here: 2\n",
+	} {
+		text, err := lease.ReadNetwork([]byte(file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		network, err := lease.ParseNetwork(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, want := line(string(network.Backend.Raw)), line(file); got != want {
+			t.Errorf("%s: the key is in line %d of the Backend, and in line %d of the file", name, got, want)
+		}
+	}
+}
+
+// line is the one in which the word "here" stands.
+func line(text string) int {
+	before, _, _ := strings.Cut(text, "here")
+	return 1 + strings.Count(before, "\n")
+}
+
+func TestAPartOfAFileKeepsItsPlaces(t *testing.T) {
+	var document yaml.Node
+	if err := yaml.Unmarshal([]byte("iface: eth0\nnetwork:\n  Netwrok: 10.3.0.0/16\n"), &document); err != nil {
+		t.Fatal(err)
+	}
+	_, err := lease.ReadNetworkNode(document.Content[0].Content[3])
+	if err == nil || !strings.Contains(err.Error(), `3:3: unknown key "Netwrok"`) {
+		t.Errorf("got %v", err)
 	}
 }
 

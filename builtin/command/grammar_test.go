@@ -96,16 +96,16 @@ at = <ip4> | <ip4> | <ip6>
 prefix = 192.0.2.1/24 | 192.0.2.1/24 | 10.50.1.0/32 | 192.0.2.9/24 | fd00::1/64 | fd00::1/64 | fd00::9/128 | 10.0.0.0/33 | bogus | 127.0.0.1/8 | 0.0.0.0/0 | 10.50.0.0/16 | 192.0.2.0/24
 mac = 02:00:00:00:00:07 | 02:00:00:00:00:08 | 00:00:00:00:00:00 | zz | 2:0:0:0:0:9 | 02:00:00:00:00 | 01:00:5e:00:00:01 | 02:00:00:00:00:07:08
 wg = wg set wg0 <dset>* <peer>* | wg set wg0 <peer> | wg set wg0 <peer> | wg show <wgdev> <field>? | wg show | wg showconf <wgdev> | wg set nope <peer> | wg setconf <wgdev> /dev/stdin | wg addconf wg0 /dev/stdin | wg syncconf wg0 /dev/stdin | wg show interfaces | wg show all <field> | wg
-confdev = ListenPort = 51820 | ListenPort=51822 | FwMark = 0x7 | PrivateKey = <keyA> | # nothing | Garbage = 1 | PrivateKey = xx
+confdev = ListenPort = 7820 | ListenPort=7822 | FwMark = 0x7 | PrivateKey = <keyA> | # nothing | Garbage = 1 | PrivateKey = xx
 confkey = PublicKey = <keyA> | PublicKey = <keyB> | publickey=<keyB>
-confpeer = AllowedIPs = 10.50.7.0/24, fd00:7::/64 | AllowedIPs = 10.50.9.0/24 | Endpoint = 192.0.2.7:51820 | PersistentKeepalive = 25 | PresharedKey = <keyA> | Nonsense | PersistentKeepalive = off
+confpeer = AllowedIPs = 10.50.7.0/24, fd00:7::/64 | AllowedIPs = 10.50.9.0/24 | Endpoint = 192.0.2.7:7920 | PersistentKeepalive = 25 | PresharedKey = <keyA> | Nonsense | PersistentKeepalive = off
 wgdev = wg0 | wg0 | nope | lo
-dset = listen-port 51820 | listen-port 51821 | listen-port x | fwmark 0x10 | fwmark off | fwmark x | listen-port 65536
+dset = listen-port 7820 | listen-port 7821 | listen-port x | fwmark 0x10 | fwmark off | fwmark x | listen-port 65536
 peer = peer <key> <pset>*
 key = <keyA> | <keyB> | <keyA> | <keyB> | xx
 keyA = YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE=
 keyB = YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI=
-pset = remove | endpoint 192.0.2.7:51820 | endpoint [fd00::7]:51820 | endpoint 192.0.2.7 | persistent-keepalive 25 | persistent-keepalive off | persistent-keepalive x | allowed-ips 10.50.7.0/24 | allowed-ips 10.50.7.0/24,fd00:7::/64 | allowed-ips 10.50.7.9/24 | allowed-ips bogus | allowed-ips 10.50.7.0/33 | allowed-ips 10.50.8.0
+pset = remove | endpoint 192.0.2.7:7920 | endpoint [fd00::7]:7920 | endpoint 192.0.2.7 | persistent-keepalive 25 | persistent-keepalive off | persistent-keepalive x | allowed-ips 10.50.7.0/24 | allowed-ips 10.50.7.0/24,fd00:7::/64 | allowed-ips 10.50.7.9/24 | allowed-ips bogus | allowed-ips 10.50.7.0/33 | allowed-ips 10.50.8.0
 field = public-key | private-key | listen-port | fwmark | peers | preshared-keys | endpoints | allowed-ips | latest-handshakes | persistent-keepalive | transfer | dump | garbage
 `
 

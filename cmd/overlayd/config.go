@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
@@ -20,14 +21,8 @@ import (
 const etcdPatience = 5 * time.Second
 
 func newConfigCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "config",
-		Short: "Look at the network config and change it",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(newConfigGetCommand(), newConfigPutCommand(), newConfigCheckCommand())
-	return c
+	return newGroup("config", "Look at the network config and change it",
+		newConfigGetCommand(), newConfigPutCommand(), newConfigCheckCommand())
 }
 
 func newConfigGetCommand() *cobra.Command {
@@ -40,7 +35,7 @@ func newConfigGetCommand() *cobra.Command {
 			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
 				value, revision, err := store.Config(ctx)
 				if errors.Is(err, fs.ErrNotExist) {
-					return refuse(exitFailed, fmt.Errorf("etcd %s: there is no network config", store.ConfigKey()), "write one with overlayd config put FILE")
+					return refuse(exitFailed, fmt.Errorf("etcd %s: there is no network config", store.ConfigKey()), "write one with "+s.putCommand("FILE"))
 				}
 				if err != nil {
 					return err
@@ -65,7 +60,7 @@ func newConfigPutCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "put FILE",
 		Short: "Check a network config and write it to etcd, where running daemons take it up",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			value, err := readNetworkFile(args[0])
 			if err != nil {
@@ -97,7 +92,7 @@ func newConfigCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check FILE",
 		Short: "Read a network config as the daemon would, and touch nothing",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			if _, err := readNetworkFile(args[0]); err != nil {
 				return refuse(exitConfig, err)
@@ -108,23 +103,35 @@ func newConfigCheckCommand() *cobra.Command {
 	}
 }
 
-// withStore calls f with the store that the command's etcd flags name; without any, with the member of a daemon on this machine.
+func oneFile(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("one FILE wanted, not %d", len(args))
+	}
+	return nil
+}
+
+// withStore calls f with the store that the command's etcd flags name; without any, with the member of a daemon on this
+// machine.
 func (s *settings) withStore(c *cobra.Command, f func(context.Context, *etcd.Store) error) error {
 	if err := fillFromEnvironment(c.Flags()); err != nil {
-		return refuse(exitUsage, err)
+		return err
 	}
 	if len(s.etcd.Endpoints) == 0 {
 		s.etcd.Endpoints = []string{defaultListen}
 	}
-	store, closeStore, err := dial(c.Context(), s.etcd, s.etcdPrefix, etcdPatience, slog.New(slog.DiscardHandler))
+	cluster, err := newEtcdCluster(s.etcd, s.etcdPrefix, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
-	defer closeStore()
-	return f(c.Context(), store)
+	defer cluster.close()
+	if err := cluster.await(c.Context(), etcdPatience, func(error) {}); err != nil {
+		return err
+	}
+	return f(c.Context(), cluster.Store)
 }
 
-// readNetworkFile reads and checks the network config of a file, which may be a daemon config that holds one.
+// readNetworkFile reads and checks the network config of a file, which may be a daemon config that holds one, and returns
+// it as etcd is to hold it.
 func readNetworkFile(path string) ([]byte, error) {
 	var s settings
 	file, err := readConfigFile(path, newFlagSet(&s))
@@ -134,12 +141,15 @@ func readNetworkFile(path string) ([]byte, error) {
 	if file.network == nil {
 		return nil, fmt.Errorf("%s: no network config in it", path)
 	}
-	network, err := lease.ParseNetwork(file.network)
-	if err != nil {
+	if _, _, err := new(daemon).readNetwork(file.network); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if _, err := new(daemon).newBackend(network.Backend); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return file.network, nil
+	return compact(file.network), nil
+}
+
+// newFlagSet returns the daemon's flags for those who need to know their names.
+func newFlagSet(s *settings) *pflag.FlagSet {
+	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	s.flags(f)
+	return f
 }

@@ -10,13 +10,14 @@ import (
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
 
+	"github.com/overlayd/overlayd/internal/nearest"
 	"github.com/overlayd/overlayd/lease"
 )
 
 // A configFile is what --config names: a network config, or a daemon config with flags and maybe a network in it.
 type configFile struct {
 	path    string
-	network []byte // JSON; nil when the file holds none
+	network []byte // JSON, as lease.ReadNetwork returns it; nil when the file holds none
 	entries []entry
 }
 
@@ -45,7 +46,7 @@ func readConfigFile(path string, flags *pflag.FlagSet) (*configFile, error) {
 	return &configFile{path: path, network: network}, nil
 }
 
-// readError shortens the error of os.ReadFile to "path: cause".
+// readError shortens the error of os.ReadFile to "read PATH: cause".
 func readError(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("read %s: %w", p.Path, p.Err)
@@ -74,21 +75,18 @@ func parseDaemonConfig(path string, mapping *yaml.Node, flags *pflag.FlagSet) (*
 		key, value := mapping.Content[i], mapping.Content[i+1]
 		at := fmt.Sprintf("%s:%d:%d", path, key.Line, key.Column)
 		if seen[key.Value] {
-			return nil, fmt.Errorf("%s: key %q stands here a second time", at, key.Value)
+			return nil, fmt.Errorf("%s: key %q is there a second time", at, key.Value)
 		}
 		seen[key.Value] = true
 		if key.Value == "network" {
-			text, err := yaml.Marshal(value)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", at, err)
-			}
-			if file.network, err = lease.ReadNetwork(text); err != nil {
-				return nil, fmt.Errorf("%s: network: %w", at, err)
+			var err error
+			if file.network, err = lease.ReadNetworkNode(value); err != nil {
+				return nil, fmt.Errorf("%s: %w", path, err)
 			}
 			continue
 		}
-		if flags.Lookup(key.Value) == nil || key.Value == "config" || key.Value == "help" {
-			return nil, fmt.Errorf("%s: unknown key %q; keys are network and the names of the flags, see overlayd run --help", at, key.Value)
+		if !isFileKey(flags, key.Value) {
+			return nil, fmt.Errorf("%s: unknown key %q: %s", at, key.Value, knownKey(flags, key.Value))
 		}
 		values, err := scalars(value)
 		if err != nil {
@@ -97,6 +95,25 @@ func parseDaemonConfig(path string, mapping *yaml.Node, flags *pflag.FlagSet) (*
 		file.entries = append(file.entries, entry{key.Value, values, key.Line})
 	}
 	return file, nil
+}
+
+// isFileKey reports whether a daemon config may set the flag.
+func isFileKey(flags *pflag.FlagSet, name string) bool {
+	return flags.Lookup(name) != nil && name != "config" && name != "help"
+}
+
+// knownKey says which key may be meant by one that is none.
+func knownKey(flags *pflag.FlagSet, wrong string) string {
+	keys := []string{"network"}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if isFileKey(flags, f.Name) {
+			keys = append(keys, f.Name)
+		}
+	})
+	if like := nearest.Of(wrong, keys); like != "" {
+		return fmt.Sprintf("did you mean %q?", like)
+	}
+	return "keys are network and the names of the flags, see overlayd run --help"
 }
 
 // scalars is the texts of a scalar, or of a list of scalars.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
-	"strings"
 	"testing"
 
 	"github.com/overlayd/overlayd/internal/control"
@@ -30,10 +29,10 @@ func TestANodeThatGetsAnotherAddressKeepsItsSubnetAndIsReachedThere(t *testing.T
 	to := netip.PrefixFrom(netip.AddrFrom4(a), 24)
 	status, err := moved.Status(w.ctx)
 	must(t, err)
-	defaultRoute := strings.Fields(w.inside(moved.PID(), "ip", "route", "show", "default")) // which goes with the address
-	w.inside(moved.PID(), "ip", "addr", "del", from.String(), "dev", status.Node.Interface)
-	w.inside(moved.PID(), "ip", "addr", "add", to.String(), "dev", status.Node.Interface)
-	w.inside(moved.PID(), append([]string{"ip", "route", "add"}, defaultRoute...)...)
+	dev := status.Node.Interface
+	w.inside(moved.PID(), "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/"+dev+"/promote_secondaries") // as DHCP clients want it
+	w.inside(moved.PID(), "ip", "addr", "add", to.String(), "dev", dev)
+	w.inside(moved.PID(), "ip", "addr", "del", from.String(), "dev", dev)
 	w.await(other, func(s control.Status) error {
 		for _, p := range s.Peers {
 			if p.Paths[0].Subnet.String() == before && p.Paths[0].PublicIP == to.Addr() {
@@ -49,13 +48,11 @@ func TestANodeThatGetsAnotherAddressKeepsItsSubnetAndIsReachedThere(t *testing.T
 	w.wantRoutes(1, nodes)
 }
 
-// inside runs a program in the network namespace of a process, and returns what it printed.
-func (w *world) inside(pid int, argv ...string) string {
+// inside runs a program in the network namespace of a process.
+func (w *world) inside(pid int, argv ...string) {
 	w.Helper()
 	args := append([]string{"-t", fmt.Sprint(pid), "-n", "--"}, argv...)
-	out, err := exec.CommandContext(w.ctx, "nsenter", args...).CombinedOutput()
-	if err != nil {
+	if out, err := exec.CommandContext(w.ctx, "nsenter", args...).CombinedOutput(); err != nil {
 		w.Fatalf("%q: %v: %s", argv, err, out)
 	}
-	return string(out)
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"mvdan.cc/sh/v3/syntax"
 
 	"github.com/overlayd/overlayd/lease/etcd"
 )
@@ -39,7 +38,7 @@ func newEtcdRoleCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
-				return refuse(exitUsage, err)
+				return err
 			}
 			grants := etcd.NodeGrants(prefix)
 			if operator {
@@ -64,11 +63,7 @@ func printRole(w io.Writer, role, user string, grants []etcd.Grant) error {
 	commands = append(commands, []string{"user", "add", user}, []string{"user", "grant-role", user, role})
 	for _, command := range commands {
 		for i, word := range command {
-			quoted, err := syntax.Quote(word, syntax.LangPOSIX)
-			if err != nil {
-				return refuse(exitUsage, fmt.Errorf("%q: %w", word, err))
-			}
-			command[i] = quoted
+			command[i] = quote(word)
 		}
 		if _, err := fmt.Fprintln(w, "etcdctl "+strings.Join(command, " ")); err != nil {
 			return err

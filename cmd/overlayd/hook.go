@@ -18,15 +18,8 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
-const hookHelp = `Try the hooks of a network config without the daemon.
-
-EVENT is PreStartup, PostStartup, SubnetAdd, SubnetRemove or Shutdown.`
-
 func newHookCommand() *cobra.Command {
-	c := &cobra.Command{Use: "hook", Short: "Try the hooks of a network config", Long: hookHelp, Args: cobra.NoArgs}
-	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
-	c.AddCommand(newHookPlanCommand(), newHookRunCommand(), newHookCheckCommand())
-	return c
+	return newGroup("hook", "Try the hooks of a network config", newHookPlanCommand(), newHookRunCommand(), newHookCheckCommand())
 }
 
 // An occasion is one call of one hook, as the command line tells of it.
@@ -39,9 +32,10 @@ type occasion struct {
 
 // command makes a command for one call of a hook.
 func (o *occasion) command(use, short, long string, run func(*cobra.Command) error) *cobra.Command {
+	const events = "\n\nEVENT is PreStartup, PostStartup, SubnetAdd, SubnetRemove or Shutdown."
 	var peer string
 	c := &cobra.Command{
-		Use: use + " EVENT", Short: short, Long: long, Args: cobra.ExactArgs(1),
+		Use: use + " EVENT", Short: short, Long: long + events, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.fill(c); err != nil {
 				return err

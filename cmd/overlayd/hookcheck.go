@@ -17,7 +17,7 @@ The exit status is 1 when there are findings, and 3 when the config is not valid
 
 func newHookCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check FILE", Short: "Look for mistakes in hooks", Long: hookCheckHelp, Args: cobra.ExactArgs(1),
+		Use: "check FILE", Short: "Look for mistakes in hooks", Long: hookCheckHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			value, err := readNetworkFile(args[0])
 			if err != nil {

@@ -29,10 +29,7 @@ func newHookPlanCommand() *cobra.Command {
 }
 
 func (o *occasion) rehearse(c *cobra.Command, out io.Writer) error {
-	log, err := newLogger(c.ErrOrStderr(), o.logLevel, o.logFormat)
-	if err != nil {
-		return refuse(exitUsage, err)
-	}
+	log := newLogger(c.ErrOrStderr(), o.logLevel, o.logFormat)
 	rehearsal, err := builtin.Rehearse(c.Context(), builtin.Options{Ledger: filepath.Join(o.runDir, "ledger"), Logger: log})
 	if err != nil {
 		return err
@@ -47,7 +44,7 @@ func (o *occasion) rehearse(c *cobra.Command, out io.Writer) error {
 	if d.nodeID, err = node.Identity(dir); err != nil {
 		return err
 	}
-	p, err := d.plan(o.network)
+	p, err := d.plan(o.config, o.network)
 	if err != nil {
 		return err
 	}

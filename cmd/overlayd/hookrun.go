@@ -111,10 +111,7 @@ func underlay() (remove func(), err error) {
 
 // runOn calls the hooks one after the other on the network namespace of this process.
 func (o *occasion) runOn(c *cobra.Command, ledger string, all ...hooks.Hook) error {
-	log, err := newLogger(c.ErrOrStderr(), o.logLevel, o.logFormat)
-	if err != nil {
-		return refuse(exitUsage, err)
-	}
+	log := newLogger(c.ErrOrStderr(), o.logLevel, o.logFormat)
 	ctx, stop := stopOnSignal(c.Context(), log)
 	defer stop()
 	set, err := builtin.Open(builtin.Options{Ledger: ledger, Logger: log})
@@ -126,7 +123,7 @@ func (o *occasion) runOn(c *cobra.Command, ledger string, all ...hooks.Hook) err
 	if d.nodeID, err = node.Identity(o.stateDir); err != nil {
 		return err
 	}
-	p, err := d.plan(o.network)
+	p, err := d.plan(o.config, o.network)
 	if err != nil {
 		return err
 	}

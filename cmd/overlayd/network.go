@@ -1,11 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,25 +24,40 @@ type revision struct {
 func (d *daemon) follow(ctx context.Context) error {
 	revisions := make(chan revision, 1)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		return d.store.WatchConfig(ctx, func(value []byte, number int64) error {
-			d.state.SetEtcd(nil)
-			select { // the newest wins: what nobody looked at is of no interest any more
-			case <-revisions:
-			default:
-			}
-			revisions <- revision{value, number}
-			return nil
-		}, d.etcdTrouble)
-	})
+	g.Go(func() error { return d.watchConfig(ctx, revisions) })
 	g.Go(func() error { return d.sessions(ctx, revisions) })
 	return g.Wait()
+}
+
+// watchConfig keeps the newest network config in revisions, whose only sender it is, and says whether etcd answers.
+func (d *daemon) watchConfig(ctx context.Context, revisions chan revision) error {
+	answers := true
+	return d.cluster.WatchConfig(ctx, func(value []byte, number int64) error {
+		if !answers {
+			d.log.Info("etcd answers again")
+			d.state.SetEtcd(nil)
+		}
+		answers = true
+		select { // what nobody has looked at is of no interest any more
+		case <-revisions:
+		default:
+		}
+		revisions <- revision{value, number}
+		return nil
+	}, func(err error) {
+		if answers {
+			d.log.Warn("etcd does not answer", "err", err)
+		}
+		answers = false
+		d.state.SetEtcd(err)
+	})
 }
 
 // sessions runs one network after the other: the first, and a new one for each valid change of the config.
 func (d *daemon) sessions(ctx context.Context, revisions <-chan revision) error {
 	p, err := d.firstPlan(ctx, revisions)
 	for reason := hooks.Start; err == nil; reason = hooks.Config {
+		d.begun = true
 		p, err = d.session(ctx, p, reason, revisions)
 	}
 	return err
@@ -53,10 +69,8 @@ func (d *daemon) session(ctx context.Context, p *plan, reason hooks.Reason, revi
 	defer change(nil)
 	g, watching := errgroup.WithContext(running)
 	var next *plan
-	g.Go(func() error {
-		n, err := d.nextPlan(watching, p, revisions)
-		if err == nil {
-			next = n
+	g.Go(func() (err error) {
+		if next, err = d.nextPlan(watching, p, revisions); err == nil {
 			change(hooks.ErrConfigChanged)
 		}
 		return nil
@@ -69,108 +83,122 @@ func (d *daemon) session(ctx context.Context, p *plan, reason hooks.Reason, revi
 		return nil, err
 	}
 	if next == nil {
-		return nil, context.Cause(ctx)
+		return nil, ctx.Err()
 	}
 	return next, nil
 }
 
 // firstPlan waits until there is a network config. It publishes the config file's where etcd has none, and says so
-// where both have one and differ.
+// where both have one and differ. A config that cannot be used is refused, unless this daemon has been waiting for one.
 func (d *daemon) firstPlan(ctx context.Context, revisions <-chan revision) (*plan, error) {
-	key := d.store.ConfigKey()
-	for {
-		var r revision
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case r = <-revisions:
-		}
+	for waiting := false; ; {
+		r, err := receive(ctx, revisions)
 		switch {
+		case err != nil:
+			return nil, err
 		case r.value != nil:
-			if d.network != nil && !lease.SameJSON(d.network, r.value) {
-				d.log.Warn("the network config in etcd counts, and the file's differs", "key", key, "revision", r.number,
-					"publish", d.putCommand())
+			d.compareWithFile(r)
+			p, err := d.planRevision(r)
+			if err == nil || !waiting {
+				return p, err
 			}
-			p, err := d.plan(r.value)
-			if err != nil {
-				return nil, refuse(exitConfig, fmt.Errorf("etcd %s@%d: %w", key, r.number, err), "correct it with overlayd config put FILE")
-			}
-			p.revision = r
-			return p, nil
+			d.await(err.Error())
 		case d.network == nil:
-			d.log.Warn("waiting for a network config", "key", key, "publish", d.putCommand())
-			d.state.SetProblem("waiting for a network config at etcd key " + key)
+			waiting, d.begun = true, true
+			d.await("there is none at etcd key " + d.cluster.ConfigKey())
 		default:
-			err := d.store.PublishConfig(ctx, d.network)
-			if err != nil && !errors.Is(err, fs.ErrExist) {
+			if err := d.publish(ctx); err != nil {
 				return nil, err
-			}
-			if err == nil {
-				d.log.Info("network config published", "key", key, "file", d.config)
 			}
 		}
 	}
+}
+
+// await says why there is no network yet, and what would change that.
+func (d *daemon) await(why string) {
+	d.log.Warn("waiting for a network config", "since", why, "write_it_with", d.putCommand("FILE"))
+	d.state.SetProblem("waiting for a network config: " + why)
+}
+
+// compareWithFile says so where the config file's network is not the one that counts.
+func (d *daemon) compareWithFile(r revision) {
+	if d.network != nil && !lease.SameJSON(d.network, r.value) {
+		d.log.Warn("network config of the file is not in use, since etcd has another", "file", d.config,
+			"in_use", d.place(r), "publish_the_file_with", d.putCommand(d.config))
+	}
+}
+
+// publish writes the config file's network to etcd. Another node may be faster, which is as good.
+func (d *daemon) publish(ctx context.Context) error {
+	err := d.cluster.PublishConfig(ctx, compact(d.network))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		d.log.Info("network config published", "etcd_key", d.cluster.ConfigKey(), "file", d.config)
+	}
+	return err
+}
+
+// compact is JSON without the space that places it.
+func compact(value []byte) []byte {
+	var text bytes.Buffer
+	if json.Compact(&text, value) != nil {
+		return value
+	}
+	return text.Bytes()
 }
 
 // nextPlan waits for a valid config that differs from the current plan's. What it cannot use, it reports and passes over:
 // the daemon keeps its last good config.
 func (d *daemon) nextPlan(ctx context.Context, current *plan, revisions <-chan revision) (*plan, error) {
-	key := d.store.ConfigKey()
 	for {
-		var r revision
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case r = <-revisions:
-		}
-		if r.value == nil {
-			d.refuseRevision(fmt.Sprintf("etcd %s is gone", key))
-			continue
-		}
-		if lease.SameJSON(r.value, current.value) {
+		r, err := receive(ctx, revisions)
+		switch {
+		case err != nil:
+			return nil, err
+		case r.value == nil:
+			d.refuseRevision(fmt.Errorf("etcd %s is gone", d.cluster.ConfigKey()))
+		case lease.SameJSON(r.value, current.value):
 			d.state.SetRevision(r.number)
 			d.state.SetProblem("")
-			continue
+		default:
+			p, err := d.planRevision(r)
+			if err == nil {
+				return p, nil
+			}
+			d.refuseRevision(err)
 		}
-		p, err := d.plan(r.value)
-		if err != nil {
-			d.refuseRevision(fmt.Sprintf("etcd %s@%d: %v", key, r.number, err))
-			continue
-		}
-		p.revision = r
-		return p, nil
 	}
 }
 
-func (d *daemon) refuseRevision(problem string) {
-	d.log.Error("network config refused, the last good one stays", "problem", problem)
-	d.state.SetProblem("the last good network config stays: " + problem)
+func receive(ctx context.Context, revisions <-chan revision) (revision, error) {
+	select {
+	case <-ctx.Done():
+		return revision{}, ctx.Err()
+	case r := <-revisions:
+		return r, nil
+	}
 }
 
-// etcdTrouble says that etcd does not answer. The overlay goes on meanwhile.
-func (d *daemon) etcdTrouble(err error) {
-	d.log.Warn("etcd does not answer, trying again", "err", err)
-	d.state.SetEtcd(err)
+func (d *daemon) planRevision(r revision) (*plan, error) {
+	p, err := d.plan(d.place(r), r.value)
+	if _, refused := errors.AsType[*refusal](err); refused {
+		return nil, refuse(exitConfig, err, "write one that can be used: "+d.putCommand("FILE"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.revision = r
+	return p, nil
 }
 
-// putCommand is the command that publishes the config file, or another, where this daemon looks for it.
-func (d *daemon) putCommand() string {
-	file := d.config
-	if file == "" {
-		file = "FILE"
-	}
-	words := []string{"overlayd", "config", "put", file, "--etcd-endpoints", strings.Join(d.etcd.Endpoints, ",")}
-	for _, flag := range []struct{ name, value, usual string }{
-		{"etcd-prefix", d.etcdPrefix, defaultPrefix},
-		{"etcd-cafile", d.etcd.CAFile, ""},
-		{"etcd-certfile", d.etcd.CertFile, ""},
-		{"etcd-keyfile", d.etcd.KeyFile, ""},
-		{"etcd-username", d.etcd.Username, ""},
-		{"etcd-password-file", d.etcd.PasswordFile, ""},
-	} {
-		if flag.value != flag.usual {
-			words = append(words, "--"+flag.name, flag.value)
-		}
-	}
-	return strings.Join(words, " ")
+// place is where a person finds the revision.
+func (d *daemon) place(r revision) string {
+	return fmt.Sprintf("etcd %s@%d", d.cluster.ConfigKey(), r.number)
+}
+
+func (d *daemon) refuseRevision(err error) {
+	d.log.Error("network config refused, the last good one stays", "err", err)
+	d.state.SetProblem("the last good network config stays: " + err.Error())
 }

@@ -19,8 +19,8 @@ import (
 const (
 	exitOK          = 0
 	exitFailed      = 1
-	exitUsage       = 2
-	exitConfig      = 3 // the network config, the daemon's config or a file it names is invalid
+	exitUsage       = 2 // the command line or the environment does not parse
+	exitConfig      = 3 // the network config, the daemon's config, or a file that one of them names, is invalid
 	exitUnreachable = 6 // no daemon answers
 )
 
@@ -72,13 +72,9 @@ func isTerminal(w io.Writer) bool {
 	return err == nil
 }
 
-// newLogger returns a logger for the level and format that the flags name. Under systemd the journal knows the time.
-func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("log-level %q: not one of debug, info, warn, error", level)
-	}
-	options := &slog.HandlerOptions{Level: l}
+// newLogger returns the daemon's logger. Under systemd the journal knows the time.
+func newLogger(w io.Writer, level slog.Level, format string) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
 	if os.Getenv("JOURNAL_STREAM") != "" {
 		options.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
 			if len(groups) == 0 && a.Key == slog.TimeKey {
@@ -87,11 +83,8 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 			return a
 		}
 	}
-	switch format {
-	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
 	}
-	return nil, fmt.Errorf("log-format %q: not one of text, json", format)
+	return slog.New(slog.NewTextHandler(w, options))
 }

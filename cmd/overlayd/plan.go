@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hookrunner"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/memory"
+	"github.com/overlayd/overlayd/internal/nearest"
 	"github.com/overlayd/overlayd/internal/node"
 	"github.com/overlayd/overlayd/lease"
 )
@@ -35,18 +37,11 @@ type backend struct {
 	shutdown    bool       // whether its author asked for something to be done at a stop
 }
 
-// plan reads a network config and looks at this machine with it.
-func (d *daemon) plan(value []byte) (*plan, error) {
-	network, err := lease.ParseNetwork(value)
+// plan reads the network config that stands at the place and looks at this machine with it.
+func (d *daemon) plan(place string, value []byte) (*plan, error) {
+	network, b, err := d.readNetwork(value)
 	if err != nil {
-		return nil, refuse(exitConfig, err)
-	}
-	for _, key := range network.Ignored {
-		d.log.Warn("network config key has no meaning here", "key", key)
-	}
-	b, err := d.newBackend(network.Backend)
-	if err != nil {
-		return nil, refuse(exitConfig, err)
+		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
 	facts, err := node.Read()
 	if err != nil {
@@ -54,12 +49,22 @@ func (d *daemon) plan(value []byte) (*plan, error) {
 	}
 	external, err := facts.External(d.request(network))
 	if err != nil {
-		return nil, refuse(exitFailed, err)
+		return nil, err
 	}
 	if err := facts.CheckOverlap(networks(network), external); err != nil {
-		return nil, refuse(exitConfig, err)
+		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
-	return &plan{revision: revision{value: value}, network: network, external: external, backend: b}, nil
+	return &plan{revision{value: value}, network, external, b}, nil
+}
+
+// readNetwork refuses what no daemon can use. A daemon that is not set up can use it to check a config.
+func (d *daemon) readNetwork(value []byte) (lease.Network, backend, error) {
+	network, err := lease.ParseNetwork(value)
+	if err != nil {
+		return network, backend{}, err
+	}
+	b, err := d.newBackend(network.Backend)
+	return network, b, err
 }
 
 // request is what the machine's administrator and the network want of the external interface.
@@ -70,16 +75,7 @@ func (d *daemon) request(n lease.Network) node.Request {
 	}
 }
 
-// networks is the network's prefix of each family in use.
-func networks(n lease.Network) []netip.Prefix {
-	return slices.DeleteFunc([]netip.Prefix{n.V4.Network, n.V6.Network}, func(p netip.Prefix) bool { return !p.IsValid() })
-}
-
-// The types that newBackend knows, as its refusal lists them.
-var backendTypes = append([]string{"extension", "alloc"}, builtin.NativeTypes...)
-
-// newBackend is the one place that chooses an implementation. It touches nothing; a daemon that is not set up can use it to
-// check a config.
+// newBackend is the one place that chooses an implementation. It touches nothing.
 func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 	switch b.Type {
 	case "extension":
@@ -98,27 +94,31 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		}
 		return backend{Backend: native, concurrency: 1, mtu: native.MTU}, nil
 	case "udp", "ipip", "ipsec", "tencent-vpc":
-		return backend{}, fmt.Errorf("Backend.Type %q is flannel's and not built in: type extension can do the same by hooks", b.Type)
+		return backend{}, fmt.Errorf("Backend.Type %q is flannel's and not built in: type extension can do the same by hooks, as examples/vxlan.json does", b.Type)
 	}
-	return backend{}, fmt.Errorf("Backend.Type %q: not one of %s", b.Type, strings.Join(backendTypes, ", "))
+	types := append([]string{"extension", "alloc"}, builtin.NativeTypes...)
+	if like := nearest.Of(b.Type, types); like != "" {
+		return backend{}, fmt.Errorf("unknown Backend.Type %.60q: did you mean %q?", b.Type, like)
+	}
+	return backend{}, fmt.Errorf("unknown Backend.Type %.60q: known are %s", b.Type, strings.Join(types, ", "))
+}
+
+// networks is the network's prefix of each family in use.
+func networks(n lease.Network) []netip.Prefix {
+	return slices.DeleteFunc([]netip.Prefix{n.V4.Network, n.V6.Network}, func(p netip.Prefix) bool { return !p.IsValid() })
 }
 
 // runPlan runs the network of the plan until the context ends.
 func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) error {
-	self := hooks.Node{
-		Networks:  networks(p.network),
-		Interface: p.external.Name,
-		MTU:       p.external.MTU,
-		Lease: lease.Lease{
-			V4: lease.Path{PublicIP: p.external.PublicV4},
-			V6: lease.Path{PublicIP: p.external.PublicV6},
-		},
+	began := time.Now()
+	for _, key := range p.network.Ignored {
+		d.log.Warn("key of the network config has no meaning here", "key", key)
 	}
 	previous, err := node.Previous(d.stateDir, d.subnetFile)
 	if err != nil {
 		d.log.Warn("earlier subnets are not known", "err", err)
 	}
-	manager := lease.NewManager(d.store, p.network, lease.ManagerOptions{
+	manager := lease.NewManager(d.cluster.Store, p.network, lease.ManagerOptions{
 		NodeID: d.nodeID, Previous: previous, TTL: d.leaseTTL, Logger: d.log, Unreadable: d.state.SetUnreadable,
 	})
 	remembered, err := d.remember(ctx, p.network.Backend)
@@ -127,12 +127,20 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	}
 	defer remembered.Close()
 	d.state.Configure(p.network.Backend.Type, p.number)
-	d.begun = true
 	err = hooks.Run(ctx, hooks.Options{
-		Node: self, BackendType: p.network.Backend.Type, Leases: d.addressed(manager, p.network), Backend: p.backend, Reason: reason,
+		Node: hooks.Node{
+			Networks:  networks(p.network),
+			Interface: p.external.Name,
+			MTU:       p.external.MTU,
+			Lease: lease.Lease{
+				V4: lease.Path{PublicIP: p.external.PublicV4},
+				V6: lease.Path{PublicIP: p.external.PublicV6},
+			},
+		},
+		BackendType: p.network.Backend.Type, Leases: d.addressed(manager, p.network), Backend: p.backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
 		Memory: remembered, Effects: d.commands,
-		Ready: func(n hooks.Node) error { return d.ready(n, p.backend) },
+		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },
 	})
 	d.release(ctx, manager)
 	return err
@@ -156,20 +164,26 @@ func (d *daemon) remember(ctx context.Context, b lease.Backend) (*memory.Memory,
 }
 
 // ready says in the subnet file which subnet the node holds, and remembers it.
-func (d *daemon) ready(n hooks.Node, b backend) error {
+func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	mtu := b.mtu()
 	if mtu == 0 {
 		mtu = n.MTU
 	}
-	d.state.SetMTU(mtu)
 	var subnets []netip.Prefix
 	for path := range n.Lease.Paths() {
 		subnets = append(subnets, path.Subnet)
 	}
-	return errors.Join(
+	err := errors.Join(
 		node.Remember(d.stateDir, subnets),
 		node.WriteSubnetFile(d.subnetFile, node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu}),
 	)
+	if err != nil {
+		return err
+	}
+	d.state.SetMTU(mtu)
+	d.state.SetUserspaceWireGuard(d.commands.RunsWireGuard())
+	d.log.Info("up", "subnet", n.Lease.String(), "node", d.nodeID, "mtu", mtu, "took", time.Since(began))
+	return nil
 }
 
 // ending is what --on-exit means for the backend.

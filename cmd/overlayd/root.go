@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"runtime/debug"
 	"strings"
@@ -11,37 +12,47 @@ import (
 
 // run is the program: it carries out args and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	root := &cobra.Command{
-		Use:           "overlayd",
-		Short:         "Give every machine a subnet and connect the subnets into one overlay network",
-		Version:       version(),
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
+	understood := false
+	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
+		newRunCommand(), newStatusCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
+		newDemoCommand())
+	root.AddCommand(newToolCommands()...)
+	root.Version = version()
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetVersionTemplate("overlayd {{.Version}}\n")
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return refuse(exitUsage, err, "see "+c.CommandPath()+" --help")
-	})
-	root.AddCommand(newRunCommand(), newStatusCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newDemoCommand(), newHookCommand())
-	root.AddCommand(newToolCommands()...)
-	return report(stderr, usageStatus(root.ExecuteContext(ctx)))
+	command, err := root.ExecuteContextC(ctx)
+	if !understood {
+		err = refuse(exitUsage, err, "see "+command.CommandPath()+" --help")
+	}
+	return report(stderr, err)
 }
 
-// usageStatus gives cobra's own complaints about the command line, which have no type, the exit status of a usage error.
-func usageStatus(err error) error {
-	if err == nil {
+// newGroup returns a command that only has others below it, and without one of them prints its help.
+func newGroup(name, short string, commands ...*cobra.Command) *cobra.Command {
+	group := &cobra.Command{
+		Use:   name,
+		Short: short,
+		Args:  noSuchCommand,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		SuggestionsMinimumDistance: 2,
+	}
+	group.AddCommand(commands...)
+	return group
+}
+
+// noSuchCommand refuses the word that is none of a group's commands, and names the one that is like it.
+func noSuchCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
 		return nil
 	}
-	text := err.Error()
-	for _, prefix := range []string{"unknown command", "accepts ", "requires at least", "required flag"} {
-		if strings.HasPrefix(text, prefix) {
-			return refuse(exitUsage, err, "see overlayd --help")
-		}
+	err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
+	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
+		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(like, " or "))
 	}
 	return err
 }

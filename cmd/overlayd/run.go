@@ -7,7 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -16,7 +16,6 @@ import (
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/node"
-	"github.com/overlayd/overlayd/lease/etcd"
 	"github.com/overlayd/overlayd/lease/etcd/embedded"
 )
 
@@ -54,26 +53,23 @@ func newRunCommand() *cobra.Command {
 type daemon struct {
 	settings
 	log      *slog.Logger
-	state    *control.State
-	store    *etcd.Store
-	commands *builtin.Set
 	nodeID   string
-	member   *embedded.Member // nil with an etcd outside
-	begun    bool             // something outside of the daemon's own directories was touched
+	member   *embedded.Member // nil with an etcd cluster of its own
+	cluster  *etcdCluster
+	commands *builtin.Set
+	state    *control.State
+	begun    bool // whether this start has come to something, so that what it made stays
 }
 
-// runDaemon runs the daemon until it is told to stop, which is no error. Nothing is touched before all that can be
-// known to be wrong has been looked at.
+// runDaemon runs the daemon until it is told to stop, which is no error.
 func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
-	log, err := newLogger(stderr, s.logLevel, s.logFormat)
-	if err != nil {
-		return refuse(exitUsage, err)
-	}
-	unix.Umask(0o077) // for what hooks write; what others are to read is given its mode
+	unix.Umask(0o077) // what hooks write are keys as often as not
+	outliveReaders()
+	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
 	defer stop()
 	d := &daemon{settings: s, log: log}
-	err = d.run(ctx)
+	err := d.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
@@ -83,33 +79,36 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	return err
 }
 
+// run touches nothing before it has looked at all that can be known to be wrong by then, and leaves nothing behind when
+// something turns out to be wrong later.
 func (d *daemon) run(ctx context.Context) (err error) {
 	if err := d.preflight(); err != nil {
 		return err
 	}
-	takeBack, err := d.directories()
-	if err != nil {
+	made := newTraces(d.runDir, d.stateDir, d.memberDir())
+	if err := node.RunDir(d.runDir); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil && ctx.Err() == nil && !d.begun {
-			takeBack()
-		}
-	}()
 	unlock, err := control.Lock(d.runDir)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	defer func() {
+		if err != nil && ctx.Err() == nil && !d.begun {
+			err = errors.Join(err, made.erase())
+		}
+	}()
+	if err := node.StateDir(d.stateDir); err != nil {
+		return err
+	}
 	if d.nodeID, err = node.Identity(d.stateDir); err != nil {
 		return err
 	}
-	store, closeStore, err := d.openStore(ctx)
-	if err != nil {
+	defer d.closeEtcd()
+	if err := d.openEtcd(ctx); err != nil {
 		return err
 	}
-	defer closeStore()
-	d.store = store
 	d.commands, err = builtin.Open(builtin.Options{Ledger: filepath.Join(d.runDir, "ledger"), Logger: d.log})
 	if err != nil {
 		return err
@@ -118,99 +117,103 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	return d.serve(ctx)
 }
 
-// serve runs the control socket beside the networks.
+// preflight looks at what is known without etcd.
+func (d *daemon) preflight() error {
+	if d.network != nil {
+		if _, err := d.plan(d.config, d.network); err != nil {
+			return err
+		}
+	}
+	if err := node.CheckNetAdmin(); err != nil {
+		return refuse(exitFailed, err, "run it as root, or grant it CAP_NET_ADMIN")
+	}
+	if err := node.CheckWritable(d.subnetFile); err != nil {
+		return err
+	}
+	if len(d.etcd.Endpoints) == 0 {
+		return d.checkOwnEtcd()
+	}
+	return d.connect()
+}
+
+// checkOwnEtcd refuses what cannot be meant for the etcd member of this process.
+func (d *daemon) checkOwnEtcd() error {
+	for _, o := range d.etcdOptions() {
+		if o.value != "" && o.name != "etcd-prefix" {
+			return refuse(exitConfig, fmt.Errorf("--%s means nothing to the etcd member in this process", o.name),
+				"name the cluster that it is for with --etcd-endpoints")
+		}
+	}
+	return nil
+}
+
+func (d *daemon) memberDir() string { return filepath.Join(d.stateDir, "etcd") }
+
+// openEtcd starts an etcd member in this process, unless the flags name a cluster.
+func (d *daemon) openEtcd(ctx context.Context) (err error) {
+	if d.cluster != nil {
+		return nil
+	}
+	d.member, err = embedded.Start(ctx, embedded.Options{Dir: d.memberDir(), ListenClient: d.etcdListen, Logger: d.log})
+	if err != nil {
+		return err
+	}
+	d.etcd.Endpoints = d.member.Endpoints()
+	d.log.Info("etcd member started", "endpoint", strings.Join(d.etcd.Endpoints, ","), "data", d.memberDir())
+	return d.connect()
+}
+
+func (d *daemon) connect() (err error) {
+	d.cluster, err = newEtcdCluster(d.etcd, d.etcdPrefix, d.log)
+	return err
+}
+
+func (d *daemon) closeEtcd() {
+	if d.cluster != nil {
+		d.cluster.close()
+	}
+	if d.member != nil {
+		d.member.Close()
+	}
+}
+
+// serve runs the networks until the context ends or something fails, and answers for them until the last one has stopped.
 func (d *daemon) serve(ctx context.Context) error {
 	d.state = control.NewState(control.Facts{Version: version(), NodeID: d.nodeID, Endpoints: d.etcd.Endpoints})
-	ctx, done := context.WithCancel(ctx)
-	defer done()
+	answering, done := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return control.Serve(ctx, control.SocketPath(d.runDir), d.state) })
+	g.Go(func() error { return control.Serve(answering, control.SocketPath(d.runDir), d.state) })
 	g.Go(func() error {
 		defer done()
+		if err := d.awaitEtcd(ctx); err != nil {
+			return err
+		}
 		return d.follow(ctx)
 	})
 	if d.member != nil {
 		g.Go(func() error {
 			select {
-			case <-ctx.Done():
-				return nil
 			case err := <-d.member.Err():
-				return fmt.Errorf("etcd member: %w", err)
+				return fmt.Errorf("etcd member has stopped: %w", err)
+			case <-answering.Done():
+				return nil
 			}
 		})
 	}
 	return g.Wait()
 }
 
-// preflight looks at what is known without etcd, and touches nothing.
-func (d *daemon) preflight() error {
-	if d.network != nil {
-		if _, err := d.plan(d.network); err != nil {
-			return err
-		}
-	}
-	if err := node.CheckNetAdmin(); err != nil {
-		return refuse(exitFailed, err, "run as root, or grant CAP_NET_ADMIN")
-	}
-	return node.CheckWritable(d.subnetFile)
-}
-
-// openStore reaches the etcd cluster that the flags name, or starts one member in this process.
-func (d *daemon) openStore(ctx context.Context) (*etcd.Store, func(), error) {
-	if len(d.etcd.Endpoints) == 0 {
-		started, err := embedded.Start(ctx, embedded.Options{
-			Dir: filepath.Join(d.stateDir, "etcd"), ListenClient: d.etcdListen, Logger: d.log,
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		d.member = started
-		d.etcd.Endpoints = started.Endpoints()
-		d.log.Info("etcd member started", "endpoints", d.etcd.Endpoints)
-	}
-	store, closeClient, err := dial(ctx, d.etcd, d.etcdPrefix, d.etcdWait, d.log)
-	closeAll := func() {
-		if closeClient != nil {
-			closeClient()
-		}
-		if d.member != nil {
-			if err := d.member.Close(); err != nil {
-				d.log.Warn("close etcd member", "err", err)
-			}
-		}
-	}
-	if err != nil {
-		closeAll()
-		return nil, nil, err
-	}
-	return store, closeAll, nil
-}
-
-// dial reaches the cluster and makes sure of it with one request, repeated for as long as wait while nobody answers.
-func dial(ctx context.Context, o etcd.DialOptions, prefix string, wait time.Duration, log *slog.Logger) (*etcd.Store, func(), error) {
-	client, err := etcd.Dial(o)
-	if err != nil {
-		return nil, nil, refuse(exitConfig, err)
-	}
-	closeClient := func() { client.Close() }
-	store := etcd.New(client, prefix, log)
-	deadline := time.Now().Add(wait)
-	for said := false; ; {
-		err = store.Check(ctx)
-		if err == nil {
-			return store, closeClient, nil
-		}
-		if !errors.Is(err, etcd.ErrUnreachable) || time.Now().After(deadline) || ctx.Err() != nil {
-			closeClient()
-			return nil, nil, err
-		}
+func (d *daemon) awaitEtcd(ctx context.Context) error {
+	said := false
+	err := d.cluster.await(ctx, d.etcdWait, func(err error) {
+		d.state.SetEtcd(err)
 		if !said {
-			log.Warn("waiting for etcd", "endpoints", o.Endpoints, "for", wait, "err", err)
-			said = true
+			d.log.Warn("waiting for etcd", "longest", d.etcdWait, "err", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
-		}
+		said = true
+	})
+	if err == nil {
+		d.state.SetEtcd(nil)
 	}
+	return err
 }

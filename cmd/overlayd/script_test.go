@@ -2,130 +2,234 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/pem"
 	"errors"
-	"io/fs"
-	"net/netip"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"golang.org/x/sys/unix"
 
-	"github.com/overlayd/overlayd/internal/netns"
 	"github.com/overlayd/overlayd/lease/etcd"
+	"github.com/overlayd/overlayd/lease/etcd/embedded"
 )
 
-// The scripts run in one machine: a network namespace with an external interface eth0 at 192.0.2.1.
+// Scripts run overlayd on the machine that makeMachine makes. Each has directories of its own and a loopback address of
+// its own for etcd, at $ETCD. Beside testscript's verbs there are:
+//
+//	exits STATUS overlayd ARG...    run it to its end, with this exit status
+//	powerless STATUS overlayd ...   the same, without CAP_NET_ADMIN
+//	await REGEXP overlayd ARG...    run it again and again until it prints a match
+//	masked overlayd ARG...          run it, and put words for what differs from run to run into what it printed
+//	term                            send SIGTERM to all that runs in the background
+//	etcd start|stop                 an etcd at $ETCD, with its data in $WORK/etcd
+//	etcd put KEY FILE               write to the etcd at $ETCD
+//	etcd keys                       print the keys that it holds
+//	listen URL                      take the port, and never say anything
+//	chown UID PATH                  give a file away, which [one-user] systems cannot
+//	tls-server NAME [wants-client]  an HTTPS server at $NAME that is no etcd, its CA in NAME.pem
+//
+// With UPDATE_SCRIPTS in the environment, what "cmp" compares with is written anew.
 func TestScripts(t *testing.T) {
-	connectMachine(t)
+	var number atomic.Uint32
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
-		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   exits,
-			"await":   await,
-			"etcdput": etcdPut,
-		},
-		Setup: func(e *testscript.Env) error {
-			// What the machine's own environment says must not reach the daemon.
-			e.Setenv("HOME", e.WorkDir)
-			e.Setenv("DIRS", strings.Join([]string{"--state-dir", e.WorkDir + "/state", "--run-dir", e.WorkDir + "/run",
-				"--subnet-file", e.WorkDir + "/subnet.env"}, " "))
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			at := fmt.Sprintf("http://127.0.1.%d:2379", number.Add(1))
+			env.Setenv("ETCD", at)
+			env.Setenv("OVERLAYD_ETCD_LISTEN", at)
+			env.Setenv("OVERLAYD_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			env.Setenv("OVERLAYD_RUN_DIR", filepath.Join(env.WorkDir, "run"))
+			env.Setenv("OVERLAYD_SUBNET_FILE", filepath.Join(env.WorkDir, "subnet.env"))
+			env.Values[memberKey{}] = new(*embedded.Member)
 			return nil
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "powerless": powerless, "await": await, "masked": masked, "term": term,
+			"etcd": etcdVerb, "listen": listen, "chown": chown, "tls-server": tlsServer,
+		},
+		Condition: func(name string) (bool, error) {
+			if name != "one-user" {
+				return false, fmt.Errorf("unknown condition %q", name)
+			}
+			mapped, err := os.ReadFile("/proc/self/uid_map")
+			return slices.Equal(strings.Fields(string(mapped))[2:], []string{"1"}), err
+		},
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 	})
 }
 
-func connectMachine(t *testing.T) {
-	t.Helper()
-	machine, err := netns.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { router.Close() })
-	err = errors.Join(
-		netns.Connect(machine, "eth0", router, "eth0", 1500),
-		machine.Addr("eth0", netip.MustParsePrefix("192.0.2.1/24")),
-		router.Addr("eth0", netip.MustParsePrefix("192.0.2.254/24")),
-		machine.Route(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.254")),
-	)
-	if err != nil {
-		t.Fatal(err)
+// memberKey finds the script's etcd member among its values.
+type memberKey struct{}
+
+// usage ends the script if its line is not as documented.
+func usage(ts *testscript.TestScript, neg, fits bool) {
+	if neg || !fits {
+		ts.Fatalf("not as the verb's documentation says")
 	}
 }
 
-// exits STATUS PROGRAM ARGS… runs a program that must end with the status. $DIRS is taken apart into its words.
+func check(ts *testscript.TestScript, err error) {
+	if err != nil {
+		ts.Fatalf("%v", err)
+	}
+}
+
 func exits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits status program args...")
+	usage(ts, neg, len(args) > 1)
+	wantStatus(ts, args[0], ts.Exec(args[1], args[2:]...))
+}
+
+func wantStatus(ts *testscript.TestScript, want string, err error) {
+	got := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
 	}
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	var words []string
-	for _, arg := range args[1:] {
-		if arg == ts.Getenv("DIRS") {
-			words = append(words, strings.Fields(arg)...)
-		} else {
-			words = append(words, arg)
-		}
-	}
-	status := 0
-	if err := ts.Exec(words[0], words[1:]...); err != nil {
-		exit, ok := errors.AsType[*exec.ExitError](err)
-		if !ok {
-			ts.Fatalf("%v", err)
-		}
-		status = exit.ExitCode()
-	}
-	if status != want {
-		ts.Fatalf("exit status %d, want %d", status, want)
+	if strconv.Itoa(got) != want {
+		ts.Fatalf("exit status %d, want %s", got, want)
 	}
 }
 
-// await FILE [TEXT] waits until the file is there, and has the text in it.
-func await(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 1 || len(args) > 2 {
-		ts.Fatalf("usage: await file [text]")
-	}
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		_, err := os.Lstat(ts.MkAbs(args[0]))
-		if err == nil && len(args) == 1 {
-			return
-		}
-		var content []byte
+func powerless(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 1)
+	ended := make(chan error)
+	go func() {
+		// What the thread gives up it cannot have back, so it ends with the goroutine.
+		runtime.LockOSThread()
+		err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_NET_ADMIN, 0, 0, 0)
 		if err == nil {
-			content, err = os.ReadFile(ts.MkAbs(args[0]))
+			err = ts.Exec(args[1], args[2:]...)
 		}
-		if err == nil && strings.Contains(string(content), args[1]) {
+		ended <- err
+	}()
+	wantStatus(ts, args[0], <-ended)
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 1)
+	wanted := regexp.MustCompile("(?m)" + args[0])
+	for deadline := time.Now().Add(patience / 3); ; time.Sleep(20 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if said := ts.ReadFile("stdout"); wanted.MatchString(said) {
 			return
+		} else if time.Now().After(deadline) {
+			ts.Fatalf("no %s in what it printed last (%v):\n%s", wanted, err, said)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			ts.Fatalf("%v", err)
-		}
-		if time.Now().After(deadline) {
-			ts.Fatalf("%s is not as awaited:\n%s", args[0], content)
-		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 
-// etcdput ENDPOINT KEY VALUE writes what no overlayd would.
-func etcdPut(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: etcdput endpoint key value")
+// masks are what differs from run to run.
+var masks = []struct{ from, to string }{
+	{`overlayd [^ ,]+, pid \d+`, "overlayd VERSION, pid PID"},
+	{`\b\d+ (s|min)\b`, "TIME"},
+	{`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`, "UUID"},
+	{`\d{4}-\d\d-\d\dT[0-9:.]+(Z|[+-]\d\d:\d\d)`, "TIMESTAMP"},
+	{`"version": "[^"]*"`, `"version": "VERSION"`},
+	{`"pid": \d+`, `"pid": PID`},
+	{`"tookSeconds": [0-9.e-]+`, `"tookSeconds": SECONDS`},
+	{`127\.0\.1\.\d+`, "HOST"},
+}
+
+func masked(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0)
+	check(ts, ts.Exec(args[0], args[1:]...))
+	text := ts.ReadFile("stdout")
+	for _, m := range masks {
+		text = regexp.MustCompile(m.from).ReplaceAllString(text, m.to)
 	}
-	client, err := etcd.Dial(etcd.DialOptions{Endpoints: args[:1]})
-	ts.Check(err)
+	fmt.Fprint(ts.Stdout(), strings.ReplaceAll(text, ts.Getenv("WORK"), "WORK"))
+}
+
+func term(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 0)
+	for _, cmd := range ts.BackgroundCmds() {
+		check(ts, cmd.Process.Signal(unix.SIGTERM))
+	}
+}
+
+func etcdVerb(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) > 0)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	member := ts.Value(memberKey{}).(**embedded.Member)
+	switch {
+	case slices.Equal(args, []string{"start"}):
+		started, err := embedded.Start(ctx, embedded.Options{
+			Dir: ts.MkAbs("etcd"), ListenClient: ts.Getenv("ETCD"), Logger: slog.New(slog.DiscardHandler),
+		})
+		check(ts, err)
+		ts.Defer(func() { started.Close() })
+		*member = started
+		return
+	case slices.Equal(args, []string{"stop"}):
+		check(ts, (*member).Close())
+		return
+	}
+	client, err := etcd.Dial(etcd.DialOptions{Endpoints: []string{ts.Getenv("ETCD")}})
+	check(ts, err)
 	defer client.Close()
-	_, err = client.Put(context.Background(), args[1], args[2])
-	ts.Check(err)
+	switch {
+	case args[0] == "put" && len(args) == 3:
+		_, err := client.Put(ctx, args[1], strings.TrimSuffix(ts.ReadFile(args[2]), "\n"))
+		check(ts, err)
+	case slices.Equal(args, []string{"keys"}):
+		all, err := client.Get(ctx, "/", clientv3.WithPrefix())
+		check(ts, err)
+		for _, kv := range all.Kvs {
+			fmt.Fprintf(ts.Stdout(), "%s\n", kv.Key)
+		}
+	default:
+		usage(ts, neg, false)
+	}
+}
+
+func listen(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 1)
+	l, err := net.Listen("tcp", strings.TrimPrefix(args[0], "http://"))
+	check(ts, err)
+	ts.Defer(func() { l.Close() })
+}
+
+func chown(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2)
+	uid, err := strconv.Atoi(args[0])
+	check(ts, err)
+	check(ts, os.Chown(ts.MkAbs(args[1]), uid, -1))
+}
+
+func tlsServer(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 1 || len(args) == 2 && args[1] == "wants-client")
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if len(args) == 2 {
+		server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	}
+	server.StartTLS()
+	ts.Defer(server.Close)
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	check(ts, os.WriteFile(ts.MkAbs(args[0]+".pem"), ca, 0o600))
+	ts.Setenv(args[0], server.URL)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/overlayd/overlayd/lease/etcd"
+	"github.com/overlayd/overlayd/lease/etcd/embedded"
 )
 
 // settings are the daemon's own options: what a machine's administrator decides, beside the network that all share.
@@ -31,12 +33,12 @@ type settings struct {
 	runDir     string
 	onExit     string
 	leaseTTL   time.Duration
-	logLevel   string
+	logLevel   slog.Level
 	logFormat  string
 
 	releaseOnExit bool // give the lease back at a stop
 
-	network []byte // the network config that the config file holds, as JSON; nil without one
+	network []byte // the network config that the config file holds, as lease.ReadNetwork returns it; nil without one
 }
 
 // The places where a daemon keeps its things unless told otherwise.
@@ -53,89 +55,51 @@ const minLeaseTTL = 5 * time.Second
 
 // etcdFlags adds the flags by which a command reaches etcd.
 func (s *settings) etcdFlags(f *pflag.FlagSet) {
-	f.StringSliceVar(&s.etcd.Endpoints, "etcd-endpoints", nil, "client `URL`s of the etcd cluster (default: one member in this process)")
+	f.StringSliceVar(&s.etcd.Endpoints, "etcd-endpoints", nil, "client `URL`s of the etcd cluster (default: the one member in this machine's daemon)")
 	f.StringVar(&s.etcdPrefix, "etcd-prefix", defaultPrefix, "`KEY` below which the network's config and leases are kept")
-	f.StringVar(&s.etcd.CAFile, "etcd-cafile", "", "`FILE` with the certificates that etcd's certificate is checked against")
-	f.StringVar(&s.etcd.CertFile, "etcd-certfile", "", "`FILE` with the certificate to show to etcd")
-	f.StringVar(&s.etcd.KeyFile, "etcd-keyfile", "", "`FILE` with that certificate's key")
+	pathVar(f, &s.etcd.CAFile, "etcd-cafile", "", "`FILE` with the certificates that etcd's certificate is checked against")
+	pathVar(f, &s.etcd.CertFile, "etcd-certfile", "", "`FILE` with the certificate to show to etcd")
+	pathVar(f, &s.etcd.KeyFile, "etcd-keyfile", "", "`FILE` with that certificate's key")
 	f.StringVar(&s.etcd.Username, "etcd-username", "", "`NAME` to log in to etcd with")
-	f.StringVar(&s.etcd.PasswordFile, "etcd-password-file", "", "`FILE` with the password to log in to etcd with")
+	pathVar(f, &s.etcd.PasswordFile, "etcd-password-file", "", "`FILE` with the password to log in to etcd with")
 }
 
 // flags adds all flags of the daemon.
 func (s *settings) flags(f *pflag.FlagSet) {
-	f.StringVar(&s.config, "config", "", "`FILE` with the network config (JSON or YAML), or with these flags and it under network:")
+	pathVar(f, &s.config, "config", "", "`FILE` with the network config (JSON or YAML), or with these flags and it under network:")
 	s.etcdFlags(f)
-	f.StringVar(&s.etcdListen, "etcd-listen", defaultListen, "client `URL` that the etcd member in this process listens on")
+	checkedVar(f, &s.etcdListen, "etcd-listen", defaultListen, "client `URL` that the etcd member in this process listens on", listenURL)
 	f.DurationVar(&s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait for etcd at start before giving up")
 	f.StringVar(&s.iface, "iface", "", "external interface, by `NAME` or address (default: that of the default route)")
-	f.TextVar(&s.publicIP, "public-ip", netip.Addr{}, "IPv4 `ADDRESS` at which other nodes reach this one (default: the interface's)")
-	f.TextVar(&s.publicIPv6, "public-ipv6", netip.Addr{}, "IPv6 `ADDRESS` at which other nodes reach this one (default: the interface's)")
-	f.StringVar(&s.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that tells container engines the node's subnet")
-	f.StringVar(&s.stateDir, "state-dir", defaultStateDir, "`DIR` for what survives a reboot; hooks run in it")
-	f.StringVar(&s.runDir, "run-dir", defaultRunDir, "`DIR` for the control socket and what is void after a reboot")
-	f.StringVar(&s.onExit, "on-exit", "auto", "what a stop does to the overlay: auto, keep or teardown")
-	f.DurationVar(&s.leaseTTL, "lease-ttl", 24*time.Hour, "`TIME` for which a node that is down or cut off keeps its subnet, 5s or more")
+	addressVar(f, &s.publicIP, "public-ip", "IPv4 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is4)
+	addressVar(f, &s.publicIPv6, "public-ipv6", "IPv6 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is6)
+	pathVar(f, &s.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that tells container engines the node's subnet")
+	pathVar(f, &s.stateDir, "state-dir", defaultStateDir, "`DIR` for what survives a reboot; hooks run in it")
+	pathVar(f, &s.runDir, "run-dir", defaultRunDir, "`DIR` for the control socket and what is void after a reboot")
+	choiceVar(f, &s.onExit, "on-exit", "`WHAT` a stop does to the overlay: auto, keep or teardown", "auto", "keep", "teardown")
+	checkedVar(f, &s.leaseTTL, "lease-ttl", 24*time.Hour, "`TIME` for which a node that is down or cut off keeps its subnet, 5s or more", leaseTTL)
 	f.BoolVar(&s.releaseOnExit, "release-on-exit", false, "give the lease back at a stop; then auto means teardown")
-	f.StringVar(&s.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn, error")
-	f.StringVar(&s.logFormat, "log-format", "text", "`FORMAT` of the log: text or json")
-}
-
-// newFlagSet returns the daemon's flags, bound to s, for those who need to know their names.
-func newFlagSet(s *settings) *pflag.FlagSet {
-	f := pflag.NewFlagSet("run", pflag.ContinueOnError)
-	s.flags(f)
-	return f
+	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
+	choiceVar(f, &s.logFormat, "log-format", "`FORMAT` of the log: text or json", "text", "json")
 }
 
 // fill completes the flags that the command line did not give: from the environment, then from the config file.
 func (s *settings) fill(c *cobra.Command) error {
-	flags := c.Flags()
-	if err := fillFromEnvironment(flags); err != nil {
-		return refuse(exitUsage, err)
+	if err := fillFromEnvironment(c.Flags()); err != nil {
+		return err
 	}
 	if s.config != "" {
-		file, err := readConfigFile(s.config, flags)
+		file, err := readConfigFile(s.config, c.Flags())
+		if err == nil {
+			s.network = file.network
+			err = file.fill(c.Flags())
+		}
 		if err != nil {
 			return refuse(exitConfig, err)
 		}
-		s.network = file.network
-		if err := file.fill(flags); err != nil {
-			return refuse(exitConfig, err)
-		}
-	}
-	return refuse(exitUsage, s.check())
-}
-
-// check refuses what no single flag's type can refuse, and makes paths absolute.
-func (s *settings) check() error {
-	if !slices.Contains([]string{"auto", "keep", "teardown"}, s.onExit) {
-		return fmt.Errorf("on-exit %q: not one of auto, keep, teardown", s.onExit)
 	}
 	if s.releaseOnExit && s.onExit == "keep" {
-		return errors.New("release-on-exit with on-exit keep: another node could take a subnet that this one still serves")
-	}
-	if s.leaseTTL < minLeaseTTL {
-		return fmt.Errorf("lease-ttl %s: less than %s, which etcd may lengthen by itself", s.leaseTTL, minLeaseTTL)
-	}
-	if s.publicIP.IsValid() && !s.publicIP.Is4() {
-		return fmt.Errorf("public-ip %s: not an IPv4 address", s.publicIP)
-	}
-	if s.publicIPv6.IsValid() && !s.publicIPv6.Is6() {
-		return fmt.Errorf("public-ipv6 %s: not an IPv6 address", s.publicIPv6)
-	}
-	if s.etcdWait < 0 {
-		return fmt.Errorf("etcd-wait %s: less than nothing", s.etcdWait)
-	}
-	for _, path := range []*string{&s.subnetFile, &s.stateDir, &s.runDir} {
-		if *path == "" {
-			return fmt.Errorf("subnet-file, state-dir, run-dir: none may be empty")
-		}
-		abs, err := filepath.Abs(*path)
-		if err != nil {
-			return err
-		}
-		*path = abs
+		return refuse(exitUsage, errors.New("release-on-exit with on-exit keep: another node could take a subnet that this one still serves"))
 	}
 	return nil
 }
@@ -150,8 +114,93 @@ func fillFromEnvironment(flags *pflag.FlagSet) (err error) {
 			return
 		}
 		if setErr := flags.Set(f.Name, value); setErr != nil {
-			err = fmt.Errorf("%s: %w", name, setErr)
+			err = refuse(exitUsage, fmt.Errorf("environment variable %s: %w", name, setErr))
 		}
 	})
 	return err
+}
+
+// A checked flag takes what its function makes of a text, which may refuse it.
+type checked[T any] struct {
+	target *T
+	read   func(string) (T, error)
+}
+
+// Set is part of pflag.Value.
+func (c checked[T]) Set(text string) error {
+	value, err := c.read(text)
+	if err == nil {
+		*c.target = value
+	}
+	return err
+}
+
+// String is part of pflag.Value. The zero value of anything prints as nothing, which pflag takes for no default.
+func (c checked[T]) String() string {
+	text := fmt.Sprint(*c.target)
+	if text == fmt.Sprint(*new(T)) {
+		return ""
+	}
+	return text
+}
+
+// Type is part of pflag.Value.
+func (checked[T]) Type() string { return "string" }
+
+func checkedVar[T any](f *pflag.FlagSet, target *T, name string, byDefault T, usage string, read func(string) (T, error)) {
+	*target = byDefault
+	f.Var(checked[T]{target, read}, name, usage)
+}
+
+// pathVar adds a flag for a path, which becomes absolute. It may be empty if it is by default.
+func pathVar(f *pflag.FlagSet, target *string, name, byDefault, usage string) {
+	checkedVar(f, target, name, byDefault, usage, func(text string) (string, error) {
+		switch {
+		case text != "":
+			return filepath.Abs(text)
+		case byDefault != "":
+			return "", errors.New("a path is needed")
+		}
+		return "", nil
+	})
+}
+
+// choiceVar adds a flag for one of some words. The first is the default.
+func choiceVar(f *pflag.FlagSet, target *string, name, usage string, words ...string) {
+	checkedVar(f, target, name, words[0], usage, oneOf(words...))
+}
+
+func oneOf(words ...string) func(string) (string, error) {
+	return func(text string) (string, error) {
+		if !slices.Contains(words, text) {
+			return "", fmt.Errorf("not one of %s", strings.Join(words, ", "))
+		}
+		return text, nil
+	}
+}
+
+// addressVar adds a flag for an address of one family.
+func addressVar(f *pflag.FlagSet, target *netip.Addr, name, usage string, family func(netip.Addr) bool) {
+	checkedVar(f, target, name, netip.Addr{}, usage, func(text string) (netip.Addr, error) {
+		addr, err := netip.ParseAddr(text)
+		if err == nil && !family(addr) {
+			err = errors.New("of the other address family")
+		}
+		return addr, err
+	})
+}
+
+// leaseTTL reads how long a lease lasts.
+func leaseTTL(text string) (time.Duration, error) {
+	ttl, err := time.ParseDuration(text)
+	if err == nil && ttl < minLeaseTTL {
+		err = fmt.Errorf("less than %s, which etcd may lengthen by itself", minLeaseTTL)
+	}
+	return ttl, err
+}
+
+// listenURL passes on what an etcd member can listen on.
+func listenURL(text string) (string, error) {
+	_, err := embedded.ParseListen(text)
+	return text, err
 }

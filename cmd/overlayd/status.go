@@ -1,8 +1,8 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,20 +10,23 @@ import (
 	"github.com/overlayd/overlayd/internal/control"
 )
 
+// statusPatience is how long a daemon may take to say how it stands. It takes milliseconds.
+const statusPatience = 5 * time.Second
+
 func newStatusCommand() *cobra.Command {
-	var runDir, output string
+	output := "text"
+	var runDir string
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Show this node and every peer, as its daemon sees them",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
-				return refuse(exitUsage, err)
+				return err
 			}
-			if output != "" && output != "json" {
-				return refuse(exitUsage, fmt.Errorf("output %q: only json", output))
-			}
-			status, err := control.Fetch(c.Context(), control.SocketPath(runDir))
+			ctx, cancel := context.WithTimeout(c.Context(), statusPatience)
+			defer cancel()
+			status, err := control.Fetch(ctx, control.SocketPath(runDir))
 			if err != nil {
 				return refuse(exitUnreachable, err)
 			}
@@ -35,7 +38,7 @@ func newStatusCommand() *cobra.Command {
 			return status.Text(c.OutOrStdout(), time.Now())
 		},
 	}
-	c.Flags().StringVar(&runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
-	c.Flags().StringVarP(&output, "output", "o", "", "`FORMAT`: json, or a page of text when not given")
+	pathVar(c.Flags(), &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
+	c.Flags().VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
 	return c
 }

@@ -90,6 +90,18 @@ func (o *Object) Inner(name string) (*Object, error) {
 	return readObject(o.text, m.valueAt, m.valueAt+len(m.value))
 }
 
+// InPlace is the value of a member, after as much space as it takes for a place in it to be one in the whole text.
+func (o *Object) InPlace(name string) json.RawMessage {
+	m := o.find(name)
+	value := bytes.Repeat([]byte(" "), m.valueAt)
+	for i, b := range o.text[:m.valueAt] {
+		if b == '\n' {
+			value[i] = b
+		}
+	}
+	return append(value, m.value...)
+}
+
 // Fill gives each of the keys its value, refuses others, and returns the names of those that mean nothing.
 func (o *Object) Fill(keys []Key) (ignored []string, err error) {
 	for _, m := range o.members {

@@ -36,6 +36,13 @@ type tunnel struct {
 
 func newTunnels(log *slog.Logger) *tunnels { return &tunnels{log: log, ours: map[string]*tunnel{}} }
 
+// RunsWireGuard reports whether WireGuard devices run in this process.
+func (s *system) RunsWireGuard() bool {
+	s.tunnels.mu.Lock()
+	defer s.tunnels.mu.Unlock()
+	return len(s.tunnels.ours) > 0
+}
+
 // get is the tunnel behind the link of that name, nil when it is not one of this process.
 func (ts *tunnels) get(name string) *tunnel {
 	ts.mu.Lock()

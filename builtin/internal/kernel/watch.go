@@ -138,11 +138,11 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 // brings reports whether the notice is of a link or an address that has come up, by which routes become possible. up
-// remembers which links are.
+// remembers which links are. Link-local addresses, which come a moment after each link, make none possible that it did not.
 func (n Notice) brings(up map[string]bool) bool {
 	switch o := n.Object.(type) {
 	case Addr:
-		return !n.Gone
+		return !n.Gone && !o.Prefix.Addr().IsLinkLocalUnicast()
 	case Link:
 		was := up[o.Name]
 		up[o.Name] = !n.Gone && o.State == Up && !slices.Contains(o.Flags, "NO-CARRIER")

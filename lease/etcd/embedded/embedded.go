@@ -56,7 +56,7 @@ func start(ctx context.Context, o Options) (*Member, error) {
 	}
 	m := &Member{failed: make(chan error, 1)}
 	var err error
-	if m.listen, err = parseListen(o.ListenClient); err != nil {
+	if m.listen, err = ParseListen(o.ListenClient); err != nil {
 		return nil, err
 	}
 	if err := prepare(o.Dir); err != nil {
@@ -130,11 +130,12 @@ func (m *Member) watch() {
 	}
 }
 
-func parseListen(text string) (netip.AddrPort, error) {
+// ParseListen reads what Options.ListenClient may be but for the empty text.
+func ParseListen(text string) (netip.AddrPort, error) {
 	host, _ := strings.CutPrefix(text, "http://")
 	listen, err := netip.ParseAddrPort(host)
 	if err != nil || host == text {
-		return listen, fmt.Errorf("listen on %q: not of the form http://IP:PORT", text)
+		return listen, fmt.Errorf("%q is not of the form http://IP:PORT", text)
 	}
 	return listen, nil
 }

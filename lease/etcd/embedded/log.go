@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -27,12 +28,13 @@ type exitGoroutine struct{}
 
 func (exitGoroutine) OnWrite(*zapcore.CheckedEntry, []zapcore.Field) { runtime.Goexit() }
 
-// harmless are what a member in good health says when it starts.
+// harmless are parts of what a member in good health says when it starts.
 var harmless = []string{
 	"Running http and grpc server on single port. This is not recommended for production.",
 	"simple token is not cryptographically signed",
 	"Failed to detect schema version", // of data that is seconds old; it looks again
 	"failed to update storage version",
+	"since there are still pending configuration changes to apply", // it tries again
 }
 
 func (c core) Enabled(level zapcore.Level) bool { return level >= zapcore.WarnLevel }
@@ -43,7 +45,8 @@ func (c core) With(fields []zapcore.Field) zapcore.Core {
 }
 
 func (c core) Check(e zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.Enabled(e.Level) || c.closing.Err() != nil || slices.Contains(harmless, e.Message) {
+	contained := func(part string) bool { return strings.Contains(e.Message, part) }
+	if !c.Enabled(e.Level) || c.closing.Err() != nil || slices.ContainsFunc(harmless, contained) {
 		return checked
 	}
 	return checked.AddCore(e, c)

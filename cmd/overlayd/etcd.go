@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/overlayd/overlayd/lease/etcd"
+)
+
+// An etcdCluster is the one that the flags name. Nothing is sent to it before await.
+type etcdCluster struct {
+	*etcd.Store
+	close func() error
+}
+
+// newEtcdCluster refuses options that do not fit together and files that cannot be read.
+func newEtcdCluster(o etcd.DialOptions, prefix string, log *slog.Logger) (*etcdCluster, error) {
+	client, err := etcd.Dial(o)
+	if err != nil {
+		return nil, refuse(exitConfig, err)
+	}
+	return &etcdCluster{etcd.New(client, prefix, log), client.Close}, nil
+}
+
+// await makes sure of the cluster with one request, repeated for as long as patience while nobody answers. Each time
+// that nobody did goes to say.
+func (c *etcdCluster) await(ctx context.Context, patience time.Duration, say func(error)) error {
+	deadline := time.Now().Add(patience)
+	for {
+		err := c.Check(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case !errors.Is(err, etcd.ErrUnreachable):
+			return err
+		case time.Now().After(deadline):
+			return refuse(exitFailed, err, fmt.Sprintf("it was waited for %s: start etcd, or name another cluster with --etcd-endpoints", patience))
+		}
+		say(err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// An etcdOption is a flag by which a command reaches etcd, and its value.
+type etcdOption struct{ name, value string }
+
+// etcdOptions are all of them but the endpoints.
+func (s *settings) etcdOptions() []etcdOption {
+	return []etcdOption{
+		{"etcd-prefix", s.etcdPrefix}, {"etcd-cafile", s.etcd.CAFile}, {"etcd-certfile", s.etcd.CertFile},
+		{"etcd-keyfile", s.etcd.KeyFile}, {"etcd-username", s.etcd.Username}, {"etcd-password-file", s.etcd.PasswordFile},
+	}
+}
+
+// putCommand is what a person may paste to publish the network config of a file where this daemon looks for it.
+func (s *settings) putCommand(file string) string {
+	words := []string{"overlayd", "config", "put", quote(file), "--etcd-endpoints", quote(strings.Join(s.etcd.Endpoints, ","))}
+	for _, o := range s.etcdOptions() {
+		if o.value != "" && o != (etcdOption{"etcd-prefix", defaultPrefix}) {
+			words = append(words, "--"+o.name, quote(o.value))
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// quote makes one word of a shell's command line of a text.
+func quote(text string) string {
+	special := func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("/._-:,@+=", r))
+	}
+	if !strings.ContainsFunc(text, special) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
