@@ -107,8 +107,9 @@
 //     neither wanted nor remembered is deleted.
 //   - When somebody deletes or changes what a scope owns, SubnetAdd runs again for that peer. For what PreStartup and
 //     PostStartup made these two run again, and then SubnetAdd for all peers; what PreStartup then prints is published.
-//     The reason is Repair. That happens within some 10 ms where the kernel tells of the change, and within 30 s where it
-//     does not, as of WireGuard's peers. Who takes the same away again and again finds the repairs slow down to one a minute.
+//     The reason is Repair. It begins some 10 ms after the change where the kernel tells of it, later where thousands of
+//     objects have to be looked at, and within 30 s where the kernel does not tell, as of WireGuard's peers. Who
+//     takes the same away again and again finds the repairs slow down to one a minute.
 //
 // What a hook would do can be seen beforehand: "overlayd hook plan" runs it against a copy of the present state, and "overlayd
 // hook run" in a scratch namespace. "overlayd hook check" looks for mistakes in its text.
