@@ -25,6 +25,8 @@ type Set struct {
 	kernel kernel.Kernel
 	scopes *kernel.Scopes
 	log    *slog.Logger
+
+	rehearsal *Rehearsal // nil for the real thing
 }
 
 // Open opens the network namespace that the calling thread is in; the whole process must be in it for userspace
@@ -74,6 +76,9 @@ type Run struct {
 
 // Exec is Set.Exec, and what the commands do belongs to the run.
 func (r *Run) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	if rehearsal := r.set.rehearsal; rehearsal != nil {
+		return rehearsal.standIn(command.Handler(r.run, rehearsal.note))
+	}
 	return command.Handler(r.run, next)
 }
 

@@ -24,6 +24,8 @@ type converger struct {
 	removing int           // those of them that are the first try of a SubnetRemove
 	ended    chan endedRun // has room for all running hooks
 	tries    int           // of a SubnetRemove
+	repair   time.Time     // when the node's own hooks have to run again; zero for never
+	pace     pace          // of that
 }
 
 // An endedRun is a run of a peer's hook and what it was started with.
@@ -42,16 +44,23 @@ func newConverger(r *runner, node Node) *converger {
 	}
 }
 
-// converge runs hooks until the context ends and, without sets, until none is due. The last hook has returned when it does.
-func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease) {
+// converge runs hooks until the context ends, whose error it returns, or the node's own hooks have to run again, which is
+// errDamaged. Without sets it ends when no hook is due. The last hook has returned when it does.
+func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, damage <-chan []string) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	for ctx.Err() == nil && (sets != nil || c.running+len(c.queue) > 0) {
-		c.dispatch(ctx, &workers)
+		if !c.repairDue() {
+			c.dispatch(ctx, &workers)
+		} else if c.running == 0 {
+			return errDamaged
+		}
 		select {
 		case <-ctx.Done():
 		case set := <-sets:
-			c.want(set)
+			c.want(ctx, set)
+		case scopes := <-damage:
+			c.damaged(scopes)
 		case run := <-c.ended:
 			c.finish(ctx, run)
 		case <-c.nextTry():
@@ -60,28 +69,29 @@ func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease) {
 	for c.running > 0 {
 		c.finish(ctx, <-c.ended)
 	}
+	return ctx.Err()
 }
 
 // teardown removes all that is in place, trying once for each peer.
 func (c *converger) teardown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
-	c.tries = 1
+	c.tries, c.repair = 1, time.Time{}
 	for _, p := range c.peers {
 		p.givenUp = false
 		p.want(nil, Leave)
 		c.update(p)
 	}
-	c.converge(ctx, nil)
+	_ = c.converge(ctx, nil, nil) // what is left of the peers says it all
 	if n := len(c.peers); n > 0 {
 		c.Logger.Warn("peers left over", "count", n)
 	}
 }
 
 // want takes in the complete list of peers.
-func (c *converger) want(set []lease.Lease) {
-	joined := Join
-	if !c.listed {
+func (c *converger) want(ctx context.Context, set []lease.Lease) {
+	joined, first := Join, !c.listed
+	if first {
 		joined = Start
 	}
 	c.listed = true
@@ -105,10 +115,13 @@ func (c *converger) want(set []lease.Lease) {
 		c.update(p)
 	}
 	for k, p := range c.peers {
-		if !present[k] && p.wanted != nil {
+		if !present[k] && (p.wanted != nil || first) {
 			p.want(nil, Leave)
 			c.update(p)
 		}
+	}
+	if first {
+		c.clearStrangers(ctx)
 	}
 }
 
@@ -130,6 +143,9 @@ func (c *converger) dispatch(ctx context.Context, workers *sync.WaitGroup) {
 				c.removing++
 			}
 		}
+		if due == SubnetAdd {
+			c.remember(*run.lease)
+		}
 		call := Call{p.reason(due), c.current(c.node)}
 		c.running++
 		p.busy = true
@@ -150,6 +166,7 @@ func (c *converger) finish(ctx context.Context, run endedRun) {
 	}
 	p := run.peer
 	p.finished(run, c.tries, c.backoff)
+	c.settle(p, run)
 	c.update(p)
 
 	log := c.Logger.With("hook", run.Hook, "subnet", run.Scope, "reason", run.Reason, "took", run.Took)
@@ -178,13 +195,17 @@ func (c *converger) update(p *peer) {
 	c.Observer.ObservePeer(p.status())
 }
 
-// nextTry fires when the queue's first hook falls due. It never does while that waits for something else than time.
+// nextTry fires when the queue's first hook, or a repair, falls due. It never does while these wait for something else than
+// time.
 func (c *converger) nextTry() <-chan time.Time {
-	if len(c.queue) == 0 || c.running == c.Concurrency {
-		return nil
+	next := c.repair
+	if len(c.queue) > 0 && c.running < c.Concurrency {
+		if p := c.queue[0]; next.IsZero() || p.next.Before(next) {
+			next = p.next
+		}
 	}
-	wait := time.Until(c.queue[0].next)
-	if wait <= 0 {
+	wait := time.Until(next)
+	if next.IsZero() || wait <= 0 {
 		return nil
 	}
 	return time.After(wait)

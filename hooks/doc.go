@@ -6,16 +6,16 @@
 //
 // # When a hook runs, and what its failure means
 //
-//	PreStartup    Before the lease is taken, at every start of the backend.
+//	PreStartup    Before the lease is taken, at every start of the backend, and to repair what it made.
 //	              Failing: the start fails, and with it the daemon. While a running daemon changes over to another
-//	              config or lease, the start is tried again, after 1 s, then 2 s, doubling up to 1 min.
-//	PostStartup   Once the lease is held.
-//	              Failing: as PreStartup, and Shutdown runs.
+//	              config or lease, or repairs, the start is tried again, after 1 s, then 2 s, doubling up to 1 min.
+//	PostStartup   Once the lease is held, and after each PreStartup since.
+//	              Failing: as PreStartup, and Shutdown runs, though not when it was to repair.
 //	SubnetAdd     For each other node: at the start, when it joins, when its address or its data changes.
 //	              Failing: tried again after 1 s, then 2 s, doubling up to 1 min, for as long as the node is there.
 //	SubnetRemove  When a node leaves, and before SubnetAdd when it changed.
 //	              Failing: tried again 5 times in the same rhythm, then the node is reported as left over. A changed
-//	              node then gets its SubnetAdd all the same.
+//	              node then gets its SubnetAdd all the same. One that is gone is forgotten at the next start.
 //	Shutdown      When the backend ends: for another config, another lease, or a stop (see "Stopping").
 //	              Failing: logged. The stop goes on.
 //
@@ -51,7 +51,7 @@
 //
 // The reasons of each hook are
 //
-//	PreStartup, PostStartup   start, config
+//	PreStartup, PostStartup   start, config, repair
 //	SubnetAdd                 start, join, change, retry, repair
 //	SubnetRemove              leave, change
 //	Shutdown                  stop, config
@@ -98,7 +98,24 @@
 //   - A hook that fails leaves its scope as it was before.
 //   - Adding again what the scope owns already succeeds. What somebody else made still answers "File exists".
 //   - After a SubnetAdd that succeeded, what the scope owned and the run did not touch is deleted. After SubnetRemove, and
-//     in place of it where the config has no such command, all that the scope owns is.
+//     in place of it where the config has no such command, all that the scope owns is. To delete what the scope owned and
+//     is gone already succeeds.
+//   - What belongs to which scope, and which peers were added with which data, survives the end of the process, however
+//     that comes, though neither a reboot nor another backend in the config. Once the first complete list of peers is known,
+//     a peer that left meanwhile gets SubnetRemove with the data it was added with, a peer that changed gets SubnetRemove and
+//     then SubnetAdd, and any other SubnetAdd, which finds its own effects in place. What belongs to a peer that is
+//     neither wanted nor remembered is deleted.
+//   - When somebody deletes or changes what a scope owns, SubnetAdd runs again for that peer. For what PreStartup and
+//     PostStartup made these two run again, and then SubnetAdd for all peers; what PreStartup then prints is published.
+//     The reason is Repair. It begins some 10 ms after the change where the kernel tells of it, later where thousands of
+//     objects have to be looked at, and within 30 s where the kernel does not tell, as of WireGuard's peers. Who
+//     takes the same away again and again finds the repairs slow down to one a minute.
+//
+// What a hook would do can be seen beforehand: "overlayd hook plan" runs it against a copy of the present state, and "overlayd
+// hook run" in a scratch namespace. "overlayd hook check" looks for mistakes in its text.
+//
+// Owned are links, with what the same scope has set of them, addresses, routes, rules, neighbours, FDB entries and the peers of
+// WireGuard devices. The settings of a WireGuard device are restored when a hook fails, but they are not watched.
 //
 // What other programs do is outside of this: the daemon does not see it.
 //

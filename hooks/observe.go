@@ -43,11 +43,12 @@ type PeerState string
 
 // The states of a peer.
 const (
-	PeerPending  PeerState = "pending"   // its hooks have not run yet
-	PeerUp       PeerState = "up"        // SubnetAdd succeeded for the lease as it is
-	PeerRetrying PeerState = "retrying"  // a hook failed and will run again
-	PeerRemoving PeerState = "removing"  // the node is gone, its SubnetRemove has yet to succeed
-	PeerLeftOver PeerState = "left over" // the node is gone, and SubnetRemove failed for good
+	PeerPending   PeerState = "pending"   // its hooks have not run yet
+	PeerUp        PeerState = "up"        // SubnetAdd succeeded for the lease as it is
+	PeerRetrying  PeerState = "retrying"  // a hook failed and will run again
+	PeerRepairing PeerState = "repairing" // somebody took away what its hooks made, which run again
+	PeerRemoving  PeerState = "removing"  // the node is gone, its SubnetRemove has yet to succeed
+	PeerLeftOver  PeerState = "left over" // the node is gone, and SubnetRemove failed for good
 )
 
 // A PeerStatus says how a peer stands.

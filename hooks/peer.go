@@ -27,9 +27,10 @@ type peer struct {
 	key
 	wanted  *lease.Lease // nil when the node is gone
 	applied *lease.Lease // what the last SubnetAdd was for, nil when nothing is in place
-	torn    bool         // a SubnetRemove of applied failed: part of it may be gone
+	torn    bool         // part of applied may be gone
 	givenUp bool         // it failed for good
 
+	pace       pace      // of its repairs
 	joined     Reason    // why SubnetAdd is due, if it has not failed yet
 	changes    int       // of wanted, so that a run knows whether it is out of date
 	busy       bool      // a hook is running
@@ -133,6 +134,8 @@ func (p *peer) stateNow() PeerState {
 		return PeerUp
 	case p.failures > 0:
 		return PeerRetrying
+	case p.joined == Repair:
+		return PeerRepairing
 	}
 	return PeerPending
 }

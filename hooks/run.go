@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -49,6 +50,8 @@ type Options struct {
 	OnStop      Ending           // what a stop does
 	Ready       func(Node) error // called when PostStartup has succeeded, before any peer's hook; may be nil
 	Observer    Observer         // may be nil
+	Memory      Memory           // nil forgets what earlier processes did
+	Effects     Effects          // nil repairs nothing
 	Logger      *slog.Logger
 
 	jitter func(longest time.Duration) time.Duration // nil except in tests
@@ -69,6 +72,12 @@ func Run(ctx context.Context, o Options) error {
 	r.Concurrency = max(o.Concurrency, 1)
 	if o.Observer == nil {
 		r.Observer = unobserved{}
+	}
+	if o.Memory == nil {
+		r.Memory = forgetful{}
+	}
+	if o.Effects == nil {
+		r.Effects = unknown{}
 	}
 	if o.jitter == nil {
 		r.jitter = func(longest time.Duration) time.Duration { return rand.N(longest) }
@@ -114,7 +123,7 @@ type runner struct{ Options }
 func (r *runner) start(ctx context.Context, reason Reason) (Node, error) {
 	for failures := 1; ; failures++ {
 		node, err := r.tryStart(ctx, reason)
-		if err == nil || reason != Config || ctx.Err() != nil {
+		if err == nil || reason == Start || ctx.Err() != nil {
 			return node, err
 		}
 		wait := r.backoff(failures)
@@ -126,7 +135,8 @@ func (r *runner) start(ctx context.Context, reason Reason) (Node, error) {
 	}
 }
 
-// tryStart goes from PreStartup to Ready. If it comes further than PreStartup and fails, it runs Shutdown.
+// tryStart goes from PreStartup to Ready. If it comes further than PreStartup and fails, it runs Shutdown, but for a repair:
+// that leaves what there still is.
 func (r *runner) tryStart(ctx context.Context, reason Reason) (node Node, err error) {
 	node = r.Node
 	r.Observer.ObserveNode(NodeStatus{Phase: NodeStarting, Node: node})
@@ -139,7 +149,7 @@ func (r *runner) tryStart(ctx context.Context, reason Reason) (node Node, err er
 		return node, err
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && reason != Repair {
 			r.abandon(ctx, reason, node)
 		}
 	}()
@@ -176,28 +186,73 @@ func (r *runner) abandon(ctx context.Context, reason Reason, node Node) {
 	r.end(ctx, ending, why, node)
 }
 
-// serve holds the lease and converges the peers until one of them fails or the context ends, and ends the backend then.
-func (r *runner) serve(ctx context.Context, node Node) error {
-	r.Observer.ObserveNode(NodeStatus{Phase: NodeUp, Node: node})
-	peers := newConverger(r, node)
-	sets := make(chan []lease.Lease, 1)
-	g, up := errgroup.WithContext(ctx)
-	g.Go(func() error { return r.Leases.Hold(up) })
-	g.Go(func() error { return r.Leases.Peers(up, newestWins(sets)) })
-	g.Go(func() error {
-		peers.converge(up, sets)
-		return up.Err()
-	})
-	err := g.Wait()
+// errDamaged ends the convergence of peers: something is gone that the node's own hooks made.
+var errDamaged = errors.New("the node's own effects are damaged")
 
+// serve keeps the node up until something fails that it cannot mend or the context ends, and ends the backend then.
+func (r *runner) serve(ctx context.Context, node Node) error {
+	peers := newConverger(r, node)
+	peers.recall()
+	err := r.hold(ctx, peers)
+	for errors.Is(err, errDamaged) {
+		if err = r.repair(ctx, peers); err == nil {
+			err = r.hold(ctx, peers)
+		}
+	}
 	ending, reason := r.ending(ctx, err)
-	r.Observer.ObserveNode(NodeStatus{Phase: NodeStopping, Node: node})
+	r.Observer.ObserveNode(NodeStatus{Phase: NodeStopping, Node: peers.node})
 	r.Logger.Info("stopping", "reason", reason, "cause", cmp.Or(context.Cause(ctx), err))
 	if ending == Teardown {
 		peers.teardown(ctx)
 	}
-	r.end(ctx, ending, reason, node)
+	r.end(ctx, ending, reason, peers.node)
 	return err
+}
+
+// hold holds the lease and converges the peers until one of them fails or the context ends.
+func (r *runner) hold(ctx context.Context, peers *converger) error {
+	r.Observer.ObserveNode(NodeStatus{Phase: NodeUp, Node: peers.node})
+	sets, damage := make(chan []lease.Lease, 1), make(chan []string, 1)
+	g, up := errgroup.WithContext(ctx)
+	g.Go(func() error { return r.Leases.Hold(up) })
+	g.Go(func() error { return r.Leases.Peers(up, newestWins(sets)) })
+	g.Go(func() error {
+		err := r.Effects.Watch(up, joined(damage))
+		if up.Err() == nil {
+			r.Logger.Error("damage is not noticed any more, nor repaired", "err", err)
+		}
+		return up.Err()
+	})
+	g.Go(func() error { return peers.converge(up, sets, damage) })
+	return g.Wait()
+}
+
+// repair runs the node's own hooks again, and has those of all peers follow. A lease for other subnets than before is as if
+// the old one had been lost.
+func (r *runner) repair(ctx context.Context, peers *converger) error {
+	before := peers.node.Lease.String()
+	node, err := r.start(ctx, Repair)
+	if err != nil {
+		return err
+	}
+	peers.node = node
+	if got := node.Lease.String(); got != before {
+		return fmt.Errorf("%w: %s has become %s", lease.ErrLost, before, got)
+	}
+	peers.repairAll()
+	return nil
+}
+
+// joined returns a function that leaves names in box, together with those that nobody has taken yet. It is box's only sender.
+func joined(box chan []string) func([]string) {
+	return func(names []string) {
+		select {
+		case waiting := <-box:
+			names = append(waiting, names...)
+		default:
+		}
+		box <- names
+	}
 }
 
 // newestWins returns a function that leaves a list in box, in place of the list that nobody has taken yet. Thereby a

@@ -154,7 +154,7 @@ func BenchmarkTenThousandPeers(b *testing.B) {
 		up := 0
 		c := newConverger(&runner{Options{
 			Backend: Nop{}, Concurrency: 1, Logger: slog.New(slog.DiscardHandler),
-			Observer: upCounter{func() {
+			Memory: forgetful{}, Effects: unknown{}, Observer: upCounter{func() {
 				if up++; up == len(set) {
 					cancel()
 				}
@@ -162,7 +162,7 @@ func BenchmarkTenThousandPeers(b *testing.B) {
 		}}, Node{})
 		sets := make(chan []lease.Lease, 1)
 		sets <- set
-		c.converge(ctx, sets)
+		_ = c.converge(ctx, sets, nil)
 	}
 }
 

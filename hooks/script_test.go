@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -73,9 +74,14 @@ type script struct {
 	log      bytes.Buffer
 	behave   map[string]*behaviour // by hook, or by hook and subnet
 	acquired int
+	reason   Reason // of the last PreStartup
+	relet    bool   // the node's subnet is another's when a repair asks for it
 	node     NodeStatus
 	peers    map[string]PeerStatus
 	busy     map[string]int // hooks running, by scope
+	memory   map[string]lease.Lease
+	left     []string       // scopes that own something
+	damage   func([]string) // tells of damage, while Run watches
 }
 
 // A behaviour is how the next runs of a hook go.
@@ -89,6 +95,7 @@ func runScript(t *testing.T, text string) string {
 	s := &script{
 		t: t, began: time.Now(), sets: make(chan []lease.Lease), lost: make(chan error),
 		behave: map[string]*behaviour{}, peers: map[string]PeerStatus{}, busy: map[string]int{},
+		memory: map[string]lease.Lease{},
 	}
 	s.ctx, s.cancel = context.WithCancelCause(t.Context())
 	s.options = Options{
@@ -97,7 +104,7 @@ func runScript(t *testing.T, text string) string {
 			Interface: "eth0", MTU: 1500,
 			Lease: lease.Lease{V4: lease.Path{PublicIP: netip.MustParseAddr("192.0.2.1")}},
 		},
-		BackendType: "extension", Leases: s, Backend: s, Reason: Start, Observer: s,
+		BackendType: "extension", Leases: s, Backend: s, Reason: Start, Observer: s, Memory: memory{s}, Effects: s,
 		Logger: slog.New(slog.DiscardHandler),
 		Ready: func(n Node) error {
 			return s.do(s.ctx, "Ready", n.Lease.String(), "")
@@ -158,6 +165,21 @@ func (s *script) verb(name string, args []string) {
 		s.lost <- fmt.Errorf("lease 10.50.1.0/24: %w", lease.ErrLost)
 	case "break": // the watch of the leases, for good
 		s.lost <- errors.New("hold lease: broken")
+	case "damage": // SCOPE...: somebody takes away what their hooks made
+		s.damage(args)
+	case "relet": // to another node, while the node's own hooks are repaired
+		s.relet = true
+	case "left": // SCOPE...: own something when the first list comes
+		s.left = args
+	case "remembered": // SUBNET=DATA...: were added by an earlier process
+		for _, a := range args {
+			l := peerLease(a)
+			s.memory[l.String()] = l
+		}
+	case "memory":
+		for _, name := range slices.Sorted(maps.Keys(s.memory)) {
+			s.printf("  remembers %s", describe(s.memory[name]))
+		}
 	case "stop":
 		s.cancel(nil)
 	case "config":
@@ -274,7 +296,10 @@ func (s *script) Acquire(ctx context.Context, want lease.Lease) (lease.Lease, er
 	if err := s.do(ctx, "Acquire", want.V4.PublicIP.String(), want.BackendType+" "+string(want.V4.Data)); err != nil {
 		return lease.Lease{}, err
 	}
-	s.acquired++
+	if s.reason != Repair || s.relet {
+		s.acquired++
+	}
+	s.relet = false
 	want.V4.Subnet = netip.MustParsePrefix(fmt.Sprintf("10.50.%d.0/24", 100+s.acquired))
 	return want, nil
 }
@@ -305,6 +330,7 @@ func (s *script) PreStartup(ctx context.Context, c Call) (Data, error) {
 	if c.Node.Lease.String() != "" {
 		s.t.Errorf("PreStartup knows lease %v", c.Node.Lease)
 	}
+	s.reason = c.Reason
 	return c.Node.Single(json.RawMessage(`"own"`)), s.do(ctx, "PreStartup", "", string(c.Reason))
 }
 
@@ -330,6 +356,24 @@ func describe(l lease.Lease) string {
 		text += "@" + l.NodeID
 	}
 	return text
+}
+
+// A memory is a script's Memory.
+type memory struct{ *script }
+
+func (m memory) Peers() []lease.Lease         { return slices.Collect(maps.Values(m.memory)) }
+func (m memory) Remember(l lease.Lease) error { m.memory[l.String()] = l; return nil }
+func (m memory) Forget(l lease.Lease) error   { delete(m.memory, l.String()); return nil }
+func (s *script) Scopes() []string            { return s.left }
+func (s *script) Clear(_ context.Context, scope string) error {
+	s.printf("clear %s", scope)
+	return nil
+}
+
+func (s *script) Watch(ctx context.Context, damaged func([]string)) error {
+	s.damage = damaged
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (s *script) ObserveNode(n NodeStatus) {

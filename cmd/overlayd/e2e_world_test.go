@@ -131,6 +131,16 @@ func (w *world) put(key, value string) {
 	must(w.T, err)
 }
 
+// delete deletes a key from the cluster's etcd, if it is there.
+func (w *world) delete(key string) {
+	w.Helper()
+	client, err := etcd.Dial(etcd.DialOptions{Endpoints: []string{w.Endpoint()}})
+	must(w.T, err)
+	defer client.Close()
+	_, err = client.Delete(w.ctx, key)
+	must(w.T, err)
+}
+
 // run runs overlayd to its end, which must be a success, and returns what it printed.
 func (w *world) run(args ...string) string {
 	w.Helper()

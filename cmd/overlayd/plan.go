@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hookrunner"
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/memory"
 	"github.com/overlayd/overlayd/internal/nearest"
 	"github.com/overlayd/overlayd/internal/node"
 	"github.com/overlayd/overlayd/lease"
@@ -117,6 +121,11 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	manager := lease.NewManager(d.cluster.Store, p.network, lease.ManagerOptions{
 		NodeID: d.nodeID, Previous: previous, TTL: d.leaseTTL, Logger: d.log, Unreadable: d.state.SetUnreadable,
 	})
+	remembered, err := d.remember(ctx, p.network.Backend)
+	if err != nil {
+		return err
+	}
+	defer remembered.Close()
 	d.state.Configure(p.network.Backend.Type, p.number)
 	err = hooks.Run(ctx, hooks.Options{
 		Node: hooks.Node{
@@ -130,10 +139,28 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 		},
 		BackendType: p.network.Backend.Type, Leases: d.addressed(manager, p.network), Backend: p.backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
+		Memory: remembered, Effects: d.commands,
 		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },
 	})
 	d.release(ctx, manager)
 	return err
+}
+
+// remember opens the memory of the peers that the backend's hooks have added. What the hooks of another backend made of the
+// node, before a stop or crash of the daemon, nobody would take back: it is deleted.
+func (d *daemon) remember(ctx context.Context, b lease.Backend) (*memory.Memory, error) {
+	config, err := json.Marshal(b.Raw) // in its compact form
+	if err != nil {
+		return nil, err
+	}
+	m, err := memory.Open(filepath.Join(d.runDir, "peers"), fmt.Sprintf("%x", sha256.Sum256(config)), d.log)
+	if err != nil || !m.Void() {
+		return m, err
+	}
+	if err := d.commands.Clear(ctx, hooks.NodeScope); err != nil {
+		d.log.Warn("what another backend made could not be removed", "err", err)
+	}
+	return m, nil
 }
 
 // ready says in the subnet file which subnet the node holds, and remembers it.

@@ -93,7 +93,7 @@ func (s Status) countPeers() string {
 	text := strconv.Itoa(len(s.Peers))
 	separator := ": "
 	for _, state := range [...]hooks.PeerState{
-		hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerRemoving, hooks.PeerLeftOver,
+		hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerRepairing, hooks.PeerRemoving, hooks.PeerLeftOver,
 	} {
 		n := 0
 		for _, p := range s.Peers {

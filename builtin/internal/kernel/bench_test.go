@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/overlayd/overlayd/internal/netns"
+
+	"github.com/overlayd/overlayd/internal/journal"
 )
 
 // BenchmarkPeer is the vxlan example's three objects of one peer, bare and in a scope with a ledger.
@@ -37,7 +39,7 @@ func BenchmarkPeer(b *testing.B) {
 	}{
 		{"bare", func(i int) error { return k.Do(b.Context(), peer(i)...) }},
 		{"scope", func() func(int) error {
-			scopes, err := newScopes(k, filepath.Join(b.TempDir(), "ledger"), life{}, quiet)
+			scopes, err := newScopes(k, filepath.Join(b.TempDir(), "ledger"), journal.Life{}, quiet)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -13,8 +13,9 @@ import (
 // What the kernel adds by itself it leaves out: connected and local routes, link-local and multicast addresses.
 type Fake struct {
 	mu      sync.Mutex
-	objects []Object // in the order they were made
-	made    int      // links made so far, which numbers them
+	objects []Object     // in the order they were made
+	made    int          // links made so far, which numbers them
+	notice  func(Notice) // of Watch; nil while nobody watches
 }
 
 // NewFake returns a Fake that has only the loopback.
@@ -47,8 +48,24 @@ func (f *Fake) Do(ctx context.Context, ops ...Op) error {
 		if err := refusal(op, f.do(op)); err != nil {
 			return err
 		}
+		if f.notice != nil {
+			f.notice(Notice{op.Object, op.Verb == Del})
+		}
 	}
 	return nil
+}
+
+// Watch is part of Kernel.
+func (f *Fake) Watch(ctx context.Context, notice func(Notice)) error {
+	set := func(n func(Notice)) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.notice = n
+	}
+	set(notice)
+	defer set(nil)
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (f *Fake) do(op Op) error {

@@ -25,6 +25,10 @@ type Kernel interface {
 	// Lookup returns the route that packets to the address take, as ip route get does: its only hop says how they leave,
 	// and its type is local when they stay here. Without a way there the error is fs.ErrNotExist.
 	Lookup(ctx context.Context, to netip.Addr) (Route, error)
+	// Watch calls notice with each change that the kernel tells of, whoever made it, until the context ends, whose error it
+	// returns. The kernel does not tell of everything: not of routes that vanish with their link's going down, nor of
+	// WireGuard. One Watch runs at a time.
+	Watch(ctx context.Context, notice func(Notice)) error
 	// Close ends userspace WireGuard devices and gives the sockets back. Everything else stays as it is.
 	Close() error
 }

@@ -1,48 +1,33 @@
 package kernel
 
 import (
-	"bufio"
-	"bytes"
 	"cmp"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"sync"
+
+	"github.com/overlayd/overlayd/internal/journal"
 )
 
-// A ledger remembers which scope owns which objects, in memory and in a file of one JSON record a line. The file is only
-// appended to while the program runs, which costs microseconds, and written anew when it is opened or mostly out of date.
-// It needs no fsync: it is to survive the end of this process, not of the machine, whose objects would be gone as well.
+// A ledger remembers which scope owns which objects, in memory and in a journal.
 type ledger struct {
-	path string // "" keeps everything in memory
-	life life
-	log  *slog.Logger
+	log *slog.Logger
 
 	mu      sync.Mutex
-	file    *os.File
-	lines   int // records in the file
+	journal *journal.Journal[record] // nil keeps everything in memory
 	next    int
 	entries map[string]entry            // by place
 	scopes  map[string]map[string]entry // the same by scope and place
+	beside  map[string]int              // how many entries are not at their object's key, by that key
 }
 
 // An entry is an object and the scope that owns it.
 type entry struct {
 	scope, place string
-	object       Object
-	since        int // orders entries by age
-}
-
-// A life names the stretch of time for which the kernel keeps what is in the ledger.
-type life struct {
-	Boot      string `json:"boot"`
-	Namespace string `json:"netns"`
+	object       Object // as it was made
+	set          *Link  // what the scope has set of a link since; nil for nothing
+	since        int    // orders entries by age
 }
 
 // place is where an object goes that the verb makes: its Key, unless the verb puts it beside what has this key.
@@ -53,144 +38,113 @@ func place(verb Verb, o Object) string {
 	return o.Key()
 }
 
-func openLedger(path string, now life, log *slog.Logger) (*ledger, error) {
-	l := &ledger{path: path, life: now, log: log, entries: map[string]entry{}, scopes: map[string]map[string]entry{}}
+func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error) {
+	l := &ledger{log: log, entries: map[string]entry{}, scopes: map[string]map[string]entry{}, beside: map[string]int{}}
 	if path == "" {
 		return l, nil
 	}
-	text, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read ledger: %w", err)
-	}
-	if damaged := l.read(text); damaged != nil {
-		aside := path + ".damaged"
-		log.Warn("ledger has damaged lines, which are set aside", "file", path, "lines", bytes.Count(damaged, []byte("\n")), "aside", aside)
-		if err := os.WriteFile(aside, damaged, 0o600); err != nil {
-			return nil, fmt.Errorf("set damaged lines of ledger aside: %w", err)
+	var err error
+	l.journal, err = journal.Open(path, now, log, func(r record) bool {
+		if r.Place == "" {
+			return false
 		}
-	}
-	if err := l.rewrite(); err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-// read takes in the text of a file of this life, and returns the lines that make no sense.
-func (l *ledger) read(text []byte) (damaged []byte) {
-	header, rest, _ := bytes.Cut(text, []byte("\n"))
-	var then life
-	if err := json.Unmarshal(header, &then); len(text) > 0 && err != nil {
-		return append(text, '\n')
-	}
-	if then != l.life {
-		if len(text) > 0 {
-			l.log.Info("ledger is of an earlier boot or namespace, and void", "file", l.path)
-		}
-		return nil
-	}
-	for line := range bytes.Lines(rest) {
-		var r record
-		if err := json.Unmarshal(line, &r); err != nil || r.Place == "" {
-			damaged = append(append(damaged, bytes.TrimSuffix(line, []byte("\n"))...), '\n')
-			continue
-		}
-		if o := r.object(); o != nil {
-			l.set(entry{scope: r.Scope, place: r.Place, object: o})
+		if e := r.entry(); e.object != nil {
+			l.set(e)
 		} else {
 			l.unset(r.Place)
 		}
+		return true
+	})
+	if err != nil {
+		return nil, err
 	}
-	return damaged
+	return l, l.rewrite()
 }
 
-// rewrite replaces the file by one that says only what holds now.
+// rewrite makes the journal say only what holds now.
 func (l *ledger) rewrite() error {
-	file, err := os.OpenFile(l.path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("write ledger: %w", err)
-	}
-	w := bufio.NewWriter(file)
-	lines := json.NewEncoder(w)
-	err = lines.Encode(l.life)
-	for _, e := range byAge(l.entries) {
-		err = errors.Join(err, lines.Encode(e.record()))
-	}
-	if err = errors.Join(err, w.Flush()); err == nil {
-		err = os.Rename(l.path+".new", l.path)
-	}
-	if err != nil {
-		file.Close()
-		return fmt.Errorf("write ledger: %w", err)
-	}
-	if l.file != nil {
-		l.file.Close()
-	}
-	l.file, l.lines = file, len(l.entries)
-	return nil
+	return l.journal.Rewrite(func(yield func(record) bool) {
+		for _, e := range byAge(l.entries) {
+			if !yield(e.record()) {
+				return
+			}
+		}
+	})
 }
 
 func byAge(entries map[string]entry) []entry {
 	return slices.SortedFunc(maps.Values(entries), func(a, b entry) int { return cmp.Compare(a.since, b.since) })
 }
 
-// own makes the scope the owner of the object at the place, whoever it was before.
-func (l *ledger) own(scope, place string, o Object) error {
+// own makes the entry's scope the owner of the object at the place, whoever it was before.
+func (l *ledger) own(e entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := entry{scope: scope, place: place, object: o}
-	if err := l.append(e.record()); err != nil {
+	if err := l.journal.Append(e.record()); err != nil {
 		return err
 	}
 	l.set(e)
-	return nil
+	return l.tidy()
 }
 
-// free makes nobody the owner of the place. That the file could not be told is logged: the worst that comes of it is
-// that an object which is gone is deleted once more.
+// free makes nobody the owner of the place.
 func (l *ledger) free(place string) {
+	l.drop(place)
+	l.forget(place)
+}
+
+// drop makes nobody the owner of the place, and leaves the journal in the belief that somebody is: a process that starts
+// after this one was killed would go on from there.
+func (l *ledger) drop(place string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, ok := l.entries[place]; !ok {
-		return
-	}
-	if err := l.append(record{Place: place}); err != nil {
-		l.log.Warn("ledger keeps what is gone", "place", place, "err", err)
-	}
 	l.unset(place)
 }
 
-func (l *ledger) append(r record) error {
-	if l.file == nil {
-		return nil
+// forget has the journal forget a place that nobody owns any more. That it could not is logged: the worst that comes of
+// it is that an object which is gone is deleted once more.
+func (l *ledger) forget(place string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, owned := l.entries[place]; owned {
+		return
 	}
-	line, err := json.Marshal(r)
+	err := l.journal.Append(record{Place: place})
+	if err == nil {
+		err = l.tidy()
+	}
 	if err != nil {
-		return fmt.Errorf("write ledger: %w", err)
+		l.log.Warn("ledger keeps what is gone", "place", place, "err", err)
 	}
-	if _, err := l.file.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("write ledger: %w", err)
-	}
-	const slack = 1000
-	if l.lines++; l.lines > slack+4*len(l.entries) {
-		// The record is in the old file, but not yet among the entries.
-		if err := l.rewrite(); err != nil {
-			return err
-		}
-		_, err = l.file.Write(append(line, '\n'))
-	}
-	return err
 }
 
+func (l *ledger) tidy() error {
+	if !l.journal.Outdated(len(l.entries)) {
+		return nil
+	}
+	return l.rewrite()
+}
+
+// set puts an entry into its place. One that changes there is as old as before.
 func (l *ledger) set(e entry) {
-	l.unset(e.place)
 	l.next++
 	e.since = l.next
+	if was, ok := l.entries[e.place]; ok && was.scope == e.scope {
+		e.since = was.since
+	}
+	l.unset(e.place)
 	l.entries[e.place] = e
 	if l.scopes[e.scope] == nil {
 		l.scopes[e.scope] = map[string]entry{}
 	}
 	l.scopes[e.scope][e.place] = e
+	if e.isBeside() {
+		l.beside[e.object.Key()]++
+	}
 }
+
+// isBeside reports whether the object was put beside what has its key.
+func (e entry) isBeside() bool { return e.place != e.object.Key() }
 
 func (l *ledger) unset(place string) {
 	e, ok := l.entries[place]
@@ -202,6 +156,14 @@ func (l *ledger) unset(place string) {
 	if len(l.scopes[e.scope]) == 0 {
 		delete(l.scopes, e.scope)
 	}
+	if !e.isBeside() {
+		return
+	}
+	if key := e.object.Key(); l.beside[key] > 1 {
+		l.beside[key]--
+	} else {
+		delete(l.beside, key)
+	}
 }
 
 func (l *ledger) at(place string) (entry, bool) {
@@ -209,6 +171,20 @@ func (l *ledger) at(place string) (entry, bool) {
 	defer l.mu.Unlock()
 	e, ok := l.entries[place]
 	return e, ok
+}
+
+// hasBeside reports whether something was put beside what has the key.
+func (l *ledger) hasBeside(key string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.beside[key] > 0
+}
+
+// all is what all scopes own, oldest first.
+func (l *ledger) all() []entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return byAge(l.entries)
 }
 
 // of is what the scope owns, oldest first.
@@ -233,23 +209,5 @@ func (l *ledger) hanging(link string) (list []entry) {
 func (l *ledger) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file == nil {
-		return nil
-	}
-	file := l.file
-	l.file = nil
-	return file.Close()
-}
-
-// thisLife is the running boot, and the network namespace that the calling thread is in.
-func thisLife() (life, error) {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return life{}, fmt.Errorf("identify boot: %w", err)
-	}
-	namespace, err := os.Readlink("/proc/thread-self/ns/net")
-	if err != nil {
-		return life{}, fmt.Errorf("identify network namespace: %w", err)
-	}
-	return life{strings.TrimSpace(string(boot)), namespace}, nil
+	return l.journal.Close()
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/overlayd/overlayd/internal/journal"
 )
 
 // fill makes objects of every kind in two scopes.
@@ -29,10 +31,11 @@ func TestOwnershipSurvivesAReopenedLedger(t *testing.T) {
 	k := NewFake()
 	before := scopesOn(t, k, path)
 	fill(t, before)
-	// As after a kill: nothing was closed, and a run was open.
+	// As after a kill: nothing was closed, and a run was open. What it deleted is remembered, for a hook that runs again.
 	open := before.Begin("10.50.7.0/24")
-	do(t, open, Op{Del, neigh}, Op{Add, flood})
+	do(t, open, Op{Add, flood}, Op{Del, neigh})
 	after := scopesOn(t, k, path)
+	do(t, open, Op{Add, neigh})
 	if diff := cmp.Diff(owned(before), owned(after)); diff != "" {
 		t.Fatalf("owned (-before +after):\n%s", diff)
 	}
@@ -55,7 +58,7 @@ func TestOwnershipSurvivesAReopenedLedger(t *testing.T) {
 func TestALedgerOfAnotherBootIsVoid(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger")
 	fill(t, scopesOn(t, NewFake(), path))
-	s, err := newScopes(NewFake(), path, life{Boot: "next", Namespace: "here"}, quiet)
+	s, err := newScopes(NewFake(), path, journal.Life{Boot: "next", Namespace: "here"}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +94,7 @@ func TestDamagedLinesAreSetAside(t *testing.T) {
 				t.Fatal(err)
 			}
 			var log bytes.Buffer
-			s, err := newScopes(NewFake(), path, life{Boot: "this", Namespace: "here"}, slog.New(slog.NewTextHandler(&log, nil)))
+			s, err := newScopes(NewFake(), path, journal.Life{Boot: "this", Namespace: "here"}, slog.New(slog.NewTextHandler(&log, nil)))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 type system struct {
 	changes map[int]*nl.SocketHandle
 	lists   map[int]*nl.SocketHandle
+	notices *os.File // a socket on which the kernel tells of changes while somebody watches
 	ioctl   int
 	tunnels *tunnels
 
@@ -30,23 +32,28 @@ type system struct {
 // Userspace WireGuard opens its UDP sockets on whichever thread runs then, so a process that makes such devices has to
 // be in that namespace as a whole.
 func Open(log *slog.Logger) (Kernel, error) {
-	changes, err := openRoute(unix.NETLINK_EXT_ACK)
-	if err != nil {
-		return nil, err
+	s := &system{ioctl: -1, tunnels: newTunnels(log)}
+	if err := s.open(); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *system) open() (err error) {
+	if s.changes, err = openRoute(unix.NETLINK_EXT_ACK); err != nil {
+		return err
 	}
 	// Without strict checking the kernel takes no notice of what narrows a list.
-	lists, err := openRoute(unix.NETLINK_GET_STRICT_CHK)
-	if err != nil {
-		changes[unix.NETLINK_ROUTE].Close()
-		return nil, err
+	if s.lists, err = openRoute(unix.NETLINK_GET_STRICT_CHK); err != nil {
+		return err
 	}
-	ioctl, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		changes[unix.NETLINK_ROUTE].Close()
-		lists[unix.NETLINK_ROUTE].Close()
-		return nil, fmt.Errorf("open socket for interface numbers: %w", err)
+	if s.notices, err = openNotices(); err != nil {
+		return err
 	}
-	return &system{changes: changes, lists: lists, ioctl: ioctl, tunnels: newTunnels(log)}, nil
+	if s.ioctl, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("open socket for interface numbers: %w", err)
+	}
+	return nil
 }
 
 // openRoute opens a socket, in the form that nl wants, with one option turned on.
@@ -70,8 +77,17 @@ func openRoute(option int) (map[int]*nl.SocketHandle, error) {
 func (s *system) Close() error {
 	s.tunnels.close()
 	s.closeControl()
-	s.changes[unix.NETLINK_ROUTE].Close()
-	s.lists[unix.NETLINK_ROUTE].Close()
+	for _, sockets := range []map[int]*nl.SocketHandle{s.changes, s.lists} {
+		for _, h := range sockets {
+			h.Close()
+		}
+	}
+	if s.notices != nil {
+		s.notices.Close()
+	}
+	if s.ioctl < 0 {
+		return nil
+	}
 	return unix.Close(s.ioctl)
 }
 

@@ -5,12 +5,17 @@ type record struct {
 	Scope string `json:"scope,omitzero"`
 	Place string `json:"place"`
 	Link  *Link  `json:"link,omitzero"`
+	Set   *Link  `json:"set,omitzero"` // what was set of the link after it was made
 	Addr  *Addr  `json:"addr,omitzero"`
 	Route *Route `json:"route,omitzero"`
 	Rule  *Rule  `json:"rule,omitzero"`
 	Neigh *Neigh `json:"neigh,omitzero"`
 	FDB   *FDB   `json:"fdb,omitzero"`
 	Peer  *Peer  `json:"peer,omitzero"`
+}
+
+func (r record) entry() entry {
+	return entry{scope: r.Scope, place: r.Place, object: r.object(), set: r.Set}
 }
 
 func (r record) object() Object {
@@ -34,7 +39,7 @@ func (r record) object() Object {
 }
 
 func (e entry) record() record {
-	r := record{Scope: e.scope, Place: e.place}
+	r := record{Scope: e.scope, Place: e.place, Set: e.set}
 	switch o := e.object.(type) {
 	case Link:
 		r.Link = &o

@@ -15,6 +15,8 @@ type Run struct {
 	mu      sync.Mutex
 	undo    []func(context.Context) error // one for each thing done, in the order it was done
 	touched map[string]bool               // places of what the run made, or found as it wanted it
+	freed   []string                      // places that nobody owns any more, which the journal is told at the end
+	ended   bool
 }
 
 // List is the Kernel's.
@@ -120,18 +122,25 @@ func (r *Run) claim(op Op, place string) (release func(), err error) {
 	mine := owned && was.scope == r.scope
 	_, peer := op.Object.(Peer)
 	makes := op.Verb == Add || op.Verb == Append || op.Verb == Replace || peer
-	switch op.Object.(type) {
+	now := entry{scope: r.scope, place: place, object: op.Object}
+	switch o := op.Object.(type) {
 	case Device:
 		return func() {}, nil
 	case Link:
 		if op.Verb != Add {
-			return func() {}, nil
+			if !mine || !was.sets(&now, o) {
+				return func() {}, nil
+			}
+			break
+		}
+		if mine && was.set != nil { // made anew, it has nothing of what was set
+			mine = false
 		}
 	}
-	if !makes && !mine || mine && was.object.command(Add) == op.Object.command(Add) {
+	if !makes && !mine || mine && now.set == nil && was.object.command(Add) == op.Object.command(Add) {
 		return func() {}, nil
 	}
-	if err := r.scopes.ledger.own(r.scope, place, op.Object); err != nil {
+	if err := r.scopes.ledger.own(now); err != nil {
 		return nil, err
 	}
 	return func() {
@@ -146,7 +155,7 @@ func (r *Run) claim(op Op, place string) (release func(), err error) {
 // giveBack restores ownership. What the ledger's file could not be told holds in memory at least.
 func (r *Run) giveBack(entries []entry) {
 	for _, e := range entries {
-		if err := r.scopes.ledger.own(e.scope, e.place, e.object); err != nil {
+		if err := r.scopes.ledger.own(e); err != nil {
 			r.scopes.log.Warn("ledger lacks what was restored", "place", e.place, "err", err)
 		}
 	}
@@ -169,7 +178,8 @@ func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error 
 	return err
 }
 
-// del deletes, and takes what goes away with it out of every scope's ownership.
+// del deletes, and takes the object and what of the scope goes away with it out of the scope's ownership. What other scopes
+// lose thereby is still theirs: it is to be repaired, or for their own hooks to delete.
 func (r *Run) del(ctx context.Context, op Op) error {
 	lost := r.losing(op.Object)
 	mine := slices.ContainsFunc(lost, func(e entry) bool { return e.scope == r.scope && means(op.Object, e.object) })
@@ -182,19 +192,27 @@ func (r *Run) del(ctx context.Context, op Op) error {
 	} else if err != nil {
 		return err
 	}
-	for _, e := range lost {
-		r.scopes.ledger.free(e.place)
-	}
+	r.free(lost)
 	r.undo = append(r.undo, func(ctx context.Context) error {
 		return r.takeBack(ctx, inverse, func() { r.giveBack(lost) })
 	})
 	return nil
 }
 
-// losing is what nobody owns any more once the object is deleted.
+// free makes nobody the owner of the entries' places.
+func (r *Run) free(entries []entry) {
+	for _, e := range entries {
+		r.scopes.ledger.drop(e.place)
+		r.freed = append(r.freed, e.place)
+	}
+}
+
+// losing is what nobody owns any more once the object is deleted: itself, and what of the scope hangs on it.
 func (r *Run) losing(o Object) []entry {
 	if l, ok := o.(Link); ok {
-		return r.scopes.ledger.hanging(l.Name)
+		return slices.DeleteFunc(r.scopes.ledger.hanging(l.Name), func(e entry) bool {
+			return e.scope != r.scope && e.place != l.Key()
+		})
 	}
 	if e, ok := r.scopes.ledger.at(o.Key()); ok && means(o, e.object) {
 		return []entry{e}

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+
+	"github.com/overlayd/overlayd/internal/journal"
 )
 
 // Scopes are the owners of what overlayd makes in the kernel: one for the node itself, one for each peer. They make
@@ -16,6 +18,7 @@ import (
 type Scopes struct {
 	kernel Kernel
 	ledger *ledger
+	watch  *watch
 	log    *slog.Logger
 }
 
@@ -23,24 +26,25 @@ type Scopes struct {
 // another network namespace. Lines of the file that are damaged are set aside, beside it, and logged. An empty path keeps
 // ownership in memory alone.
 func NewScopes(k Kernel, ledgerPath string, log *slog.Logger) (*Scopes, error) {
-	now, err := thisLife()
+	now, err := journal.Now()
 	if err != nil {
 		return nil, err
 	}
 	return newScopes(k, ledgerPath, now, log)
 }
 
-func newScopes(k Kernel, ledgerPath string, now life, log *slog.Logger) (*Scopes, error) {
+func newScopes(k Kernel, ledgerPath string, now journal.Life, log *slog.Logger) (*Scopes, error) {
 	ledger, err := openLedger(ledgerPath, now, log)
 	if err != nil {
 		return nil, err
 	}
-	return &Scopes{kernel: k, ledger: ledger, log: log}, nil
+	return &Scopes{kernel: k, ledger: ledger, watch: newWatch(), log: log}, nil
 }
 
 // Begin opens a run in the scope of that name. The run ends with one of Undo, Keep, Sweep and Clear; until then no other
 // may be open in the scope.
 func (s *Scopes) Begin(scope string) *Run {
+	s.watch.began(scope)
 	return &Run{scopes: s, scope: scope, touched: map[string]bool{}}
 }
 

@@ -11,13 +11,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/overlayd/overlayd/internal/journal"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
 
 func scopesOn(t *testing.T, k Kernel, path string) *Scopes {
 	t.Helper()
-	s, err := newScopes(k, path, life{Boot: "this", Namespace: "here"}, quiet)
+	s, err := newScopes(k, path, journal.Life{Boot: "this", Namespace: "here"}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +268,7 @@ func TestSweepDeletesWhatTheRunDidNotTouch(t *testing.T) {
 	})
 }
 
-func TestADeletedLinkTakesItsOwnersAlong(t *testing.T) {
+func TestADeletedLinkIsOwnedNoMoreButWhatOthersHadOnItIs(t *testing.T) {
 	scopes := scopesOn(t, NewFake(), "")
 	node, peer := scopes.Begin("node"), scopes.Begin("peer")
 	do(t, node, Op{Add, vx}, Op{Set, vxUp}, Op{Set, Link{Name: "vx", MTU: 1450}})
@@ -279,8 +281,11 @@ func TestADeletedLinkTakesItsOwnersAlong(t *testing.T) {
 	before := owned(scopes)
 	again := scopes.Begin("node")
 	do(t, again, Op{Del, Link{Name: "vx"}})
-	if got := len(scopes.Owned("peer")); got != 1 {
-		t.Errorf("peer owns %d objects, want its bridge", got)
+	if got := len(scopes.Owned("node")); got != 0 {
+		t.Errorf("node owns %d objects, want none", got)
+	}
+	if got := len(scopes.Owned("peer")); got != 3 {
+		t.Errorf("peer owns %d objects, want them all: its hooks are to make them again, or delete them", got)
 	}
 	if err := again.Undo(t.Context()); err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 func (r *Run) Undo(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.end(false)
 	var errs []error
 	for _, step := range slices.Backward(r.undo) {
 		errs = append(errs, step(ctx))
@@ -27,26 +28,25 @@ func (r *Run) Undo(ctx context.Context) error {
 func (r *Run) Keep() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.undo = nil
+	r.end(true)
 }
 
 // Sweep keeps what the run did, and deletes what the scope owned before and the run did not touch. What cannot be deleted
 // stays owned.
 func (r *Run) Sweep(ctx context.Context) error {
-	r.Keep()
 	return r.clear(ctx, func(e entry) bool { return !r.touched[e.place] })
 }
 
 // Clear keeps what the run did, and deletes all that the scope owns. What cannot be deleted stays owned.
 func (r *Run) Clear(ctx context.Context) error {
-	r.Keep()
 	return r.clear(ctx, func(entry) bool { return true })
 }
 
-// clear deletes what is meant of the scope's objects, youngest first.
+// clear deletes what is meant of the scope's objects, youngest first, and ends the run.
 func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer r.end(true)
 	var errs []error
 	for _, e := range slices.Backward(r.scopes.ledger.of(r.scope)) {
 		if _, still := r.scopes.ledger.at(e.place); !still || !meant(e) {
@@ -57,13 +57,23 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 			errs = append(errs, err)
 			continue
 		}
-		r.scopes.ledger.free(e.place)
-		for _, l := range lost {
-			r.scopes.ledger.free(l.place)
-		}
+		r.free(append(lost, e))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clear scope %s: %w", r.scope, err)
 	}
 	return nil
+}
+
+// end tells the journal what is not owned any more, and those who watch that the scope is at rest.
+func (r *Run) end(success bool) {
+	r.undo = nil
+	for _, place := range r.freed {
+		r.scopes.ledger.forget(place)
+	}
+	r.freed = nil
+	if !r.ended {
+		r.ended = true
+		r.scopes.watch.ended(r.scope, r.touched, success)
+	}
 }

@@ -1,0 +1,39 @@
+package builtin
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/hooks"
+)
+
+// auditInterval is how often owned objects are looked at for damage that the kernel does not tell of.
+const auditInterval = 30 * time.Second
+
+var _ hooks.Effects = (*Set)(nil)
+
+// Scopes is part of hooks.Effects.
+func (s *Set) Scopes() []string {
+	return slices.DeleteFunc(s.scopes.Names(), func(name string) bool { return name == hooks.NodeScope })
+}
+
+// Clear is part of hooks.Effects.
+func (s *Set) Clear(ctx context.Context, scope string) error { return s.scopes.Begin(scope).Clear(ctx) }
+
+// Watch is part of hooks.Effects: damage that the kernel tells of is told some 10 ms later, and more where much is
+// owned; any other within 30 s.
+func (s *Set) Watch(ctx context.Context, damaged func(scopes []string)) error {
+	return s.scopes.Watch(ctx, auditInterval, damaged)
+}
+
+// Owned returns all that scopes own as the commands that make it, by scope and in the order in which it was made.
+func (s *Set) Owned() (lines []string) {
+	for _, name := range s.scopes.Names() {
+		for _, o := range s.scopes.Owned(name) {
+			lines = append(lines, kernel.Op{Verb: kernel.Add, Object: o}.String())
+		}
+	}
+	return lines
+}

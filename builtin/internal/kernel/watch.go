@@ -1,0 +1,279 @@
+package kernel
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// A Notice is what the kernel tells of one change.
+type Notice struct {
+	Object Object // nil when notices were lost, so that anything may have changed
+	Gone   bool   // it is not there any more
+}
+
+const (
+	// settle is how long a look at the kernel waits for more of what made it necessary.
+	settle = 10 * time.Millisecond
+	// restraint is how much longer than a look took the next one waits.
+	restraint = 4
+)
+
+// A watch is what is known of scopes so that their damage is told once, and none that a run is about to mend.
+type watch struct {
+	mu        sync.Mutex
+	open      map[string]bool   // scopes with a run that has not ended
+	runs      map[string]uint64 // how many runs the scope has had
+	suspected map[string]bool   // scopes that were found damaged while a run was open
+	told      map[string]bool   // places whose loss has been told, and no run has mended since
+	due       chan struct{}     // a look at the kernel is due
+}
+
+func newWatch() *watch {
+	return &watch{
+		open: map[string]bool{}, runs: map[string]uint64{}, suspected: map[string]bool{}, told: map[string]bool{},
+		due: make(chan struct{}, 1),
+	}
+}
+
+// look makes a look at the kernel due.
+func (w *watch) look() {
+	select {
+	case w.due <- struct{}{}:
+	default: // it is already
+	}
+}
+
+func (w *watch) began(scope string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open[scope] = true
+	w.runs[scope]++
+}
+
+func (w *watch) ended(scope string, touched map[string]bool, success bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.open, scope)
+	if success {
+		for place := range touched {
+			delete(w.told, place)
+		}
+	}
+	if w.suspected[scope] {
+		delete(w.suspected, scope)
+		w.look()
+	}
+}
+
+// tellAgain forgets what was told: what could not be mended before may be now.
+func (w *watch) tellAgain() {
+	w.mu.Lock()
+	clear(w.told)
+	w.mu.Unlock()
+	w.look()
+}
+
+// Watch calls damaged with the names of the scopes that have lost something, or have it no more as they made it, until the
+// context ends, whose error it returns. It looks at the kernel soon after each change that the kernel tells of and that
+// concerns an owned object, and otherwise about once per interval. A loss is told once, and again when a link or an address has
+// come up, or a run has mended it and it is lost once more. No scope is told of while a run in it is open.
+func (s *Scopes) Watch(ctx context.Context, interval time.Duration, damaged func(scopes []string)) error {
+	s.watch.tellAgain()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		up := map[string]bool{}
+		return s.kernel.Watch(ctx, func(n Notice) {
+			switch {
+			case n.brings(up):
+				s.watch.tellAgain()
+			case s.concerns(n):
+				s.watch.look()
+			}
+		})
+	})
+	g.Go(func() error { return s.auditAgain(ctx, interval, damaged) })
+	return g.Wait()
+}
+
+// auditAgain audits whenever that is due.
+func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged func(scopes []string)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.watch.due:
+		case <-time.After(interval - rand.N(interval/5+1)):
+		}
+		if err := pause(ctx, settle); err != nil {
+			return err
+		}
+		began := time.Now()
+		scopes, err := s.Audit(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.Warn("owned objects could not be looked at", "err", err)
+		}
+		if len(scopes) > 0 {
+			damaged(scopes)
+		}
+		if err := pause(ctx, restraint*time.Since(began)); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// brings reports whether the notice is of a link or an address that has come up, by which routes become possible. up
+// remembers which links are. Link-local addresses, which come a moment after each link, make none possible that it did not.
+func (n Notice) brings(up map[string]bool) bool {
+	switch o := n.Object.(type) {
+	case Addr:
+		return !n.Gone && !o.Prefix.Addr().IsLinkLocalUnicast()
+	case Link:
+		was := up[o.Name]
+		up[o.Name] = !n.Gone && o.State == Up && !slices.Contains(o.Flags, "NO-CARRIER")
+		return up[o.Name] && !was
+	}
+	return false
+}
+
+// concerns reports whether the notice may be of damage to an owned object.
+func (s *Scopes) concerns(n Notice) bool {
+	if n.Object == nil {
+		return true
+	}
+	switch n.Object.(type) {
+	case Link: // routes of a link that goes down vanish without a notice
+		return true
+	case Rule: // one may be meant by what it does not say
+		return n.Gone
+	}
+	key := n.Object.Key()
+	e, owned := s.ledger.at(key)
+	return n.Gone && (owned || s.ledger.hasBeside(key)) || owned && !e.holds([]Object{n.Object})
+}
+
+// Audit compares what scopes own with what the kernel has, and returns the names of the damaged scopes whose loss has not been
+// told yet. See Watch.
+func (s *Scopes) Audit(ctx context.Context) ([]string, error) {
+	s.watch.mu.Lock()
+	runs := maps.Clone(s.watch.runs)
+	s.watch.mu.Unlock()
+	entries := s.ledger.all()
+	have, err := s.survey(ctx, entries)
+	if err != nil {
+		return nil, err
+	}
+	return s.tell(entries, have, runs), nil
+}
+
+// tell picks from the entries those that are lost and marks them as told.
+func (s *Scopes) tell(entries []entry, have map[string][]Object, runs map[string]uint64) (scopes []string) {
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	seen := map[string]bool{}
+	var first entry
+	lost := 0
+	for _, e := range entries {
+		switch {
+		case e.holds(have[spot(e.object)]):
+			continue
+		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
+			s.watch.suspected[e.scope] = true
+			continue
+		case s.watch.told[e.place]:
+			continue
+		}
+		s.watch.told[e.place] = true
+		if lost++; lost == 1 {
+			first = e
+		}
+		if !seen[e.scope] {
+			seen[e.scope] = true
+			scopes = append(scopes, e.scope)
+		}
+	}
+	for scope := range s.watch.suspected {
+		if !s.watch.open[scope] { // its run ended while this looked
+			delete(s.watch.suspected, scope)
+			s.watch.look()
+		}
+	}
+	if lost > 0 {
+		s.log.Warn("somebody took away or changed what hooks made", "objects", lost, "scopes", len(scopes),
+			"first", Op{Add, first.object}.String(), "scope", first.scope)
+	}
+	return scopes
+}
+
+// survey is what the kernel has of the kinds, and in the places, of the entries, by spot.
+func (s *Scopes) survey(ctx context.Context, entries []entry) (map[string][]Object, error) {
+	asked := map[string]bool{}
+	have := map[string][]Object{}
+	for _, e := range entries {
+		like := wide(e.object)
+		question := fmt.Sprintf("%T %s", like, like.Key())
+		if r, ok := like.(Route); ok {
+			question += " " + r.hop().Dev
+		}
+		if asked[question] {
+			continue
+		}
+		asked[question] = true
+		list, err := s.kernel.List(ctx, like)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range list {
+			at := spot(o)
+			have[at] = append(have[at], o)
+		}
+	}
+	return have, nil
+}
+
+// spot is where to look for an object that was made: its key, which a rule has only once the kernel has completed it.
+func spot(o Object) string {
+	if _, rule := o.(Rule); rule {
+		return "rules"
+	}
+	return o.Key()
+}
+
+// wide is what to ask List for to learn of all objects that are like one and in the same place.
+func wide(o Object) Object {
+	switch o := o.(type) {
+	case Link:
+		return Link{}
+	case Addr:
+		return Addr{Dev: o.Dev}
+	case Route:
+		if len(o.Hops) == 1 {
+			return Route{Table: o.Table, Hops: []Hop{{Dev: o.Hops[0].Dev}}}
+		}
+		return Route{Table: o.Table}
+	case Rule:
+		return Rule{IPv6: o.IPv6}
+	case Neigh:
+		return Neigh{Dev: o.Dev}
+	case FDB:
+		return FDB{Dev: o.Dev}
+	case Peer:
+		return Peer{Dev: o.Dev}
+	}
+	return o
+}

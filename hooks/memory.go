@@ -1,0 +1,93 @@
+package hooks
+
+import (
+	"context"
+
+	"github.com/overlayd/overlayd/lease"
+)
+
+// A Memory knows for which peers hooks have run, over the end of the process. Run calls its methods one at a time.
+type Memory interface {
+	// Peers returns the peers as they were added by an earlier process.
+	Peers() []lease.Lease
+	// Remember is called before SubnetAdd runs for the peer. It replaces what was remembered of the peer's subnets.
+	Remember(peer lease.Lease) error
+	// Forget is called when nothing is in place for the peer any more.
+	Forget(peer lease.Lease) error
+}
+
+// Effects are what hooks have made and what is known to be theirs, by scope: NodeScope, or a peer's subnets.
+type Effects interface {
+	// Scopes returns the names of the peers' scopes that own something.
+	Scopes() []string
+	// Clear deletes all that the scope owns.
+	Clear(ctx context.Context, scope string) error
+	// Watch calls damaged with the scopes that have lost something that their hooks made, until the context ends, whose error
+	// it returns. It does not wait for what becomes of that.
+	Watch(ctx context.Context, damaged func(scopes []string)) error
+}
+
+// forgetful is the Memory of those who have none.
+type forgetful struct{}
+
+func (forgetful) Peers() []lease.Lease       { return nil }
+func (forgetful) Remember(lease.Lease) error { return nil }
+func (forgetful) Forget(lease.Lease) error   { return nil }
+
+// unknown are the Effects of those who do not know theirs.
+type unknown struct{}
+
+func (unknown) Scopes() []string                    { return nil }
+func (unknown) Clear(context.Context, string) error { return nil }
+func (unknown) Watch(ctx context.Context, _ func([]string)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// recall takes up the peers that an earlier process has added. What is in place of them is to be seen: their hooks run
+// again, which ones depends on the first complete list.
+func (c *converger) recall() {
+	for _, l := range c.Memory.Peers() {
+		k := keyOf(l)
+		c.peers[k] = &peer{key: k, queueIndex: -1, applied: &l, torn: true}
+	}
+}
+
+// clearStrangers deletes what belongs to peers that are neither wanted nor remembered.
+func (c *converger) clearStrangers(ctx context.Context) {
+	known := make(map[string]bool, len(c.peers))
+	for _, p := range c.peers {
+		known[p.lease().String()] = true
+	}
+	for _, scope := range c.Effects.Scopes() {
+		if known[scope] {
+			continue
+		}
+		if err := c.Effects.Clear(ctx, scope); err != nil {
+			c.Logger.Warn("what a forgotten peer left could not be removed", "subnet", scope, "err", err)
+		} else {
+			c.Logger.Info("what a forgotten peer left is removed", "subnet", scope)
+		}
+	}
+}
+
+// remember writes down that the peer is about to be added.
+func (c *converger) remember(l lease.Lease) {
+	if err := c.Memory.Remember(l); err != nil {
+		c.Logger.Warn("peer would not be remembered after a crash", "subnet", l.String(), "err", err)
+	}
+}
+
+// settle writes down what is in place for the peer after a hook.
+func (c *converger) settle(p *peer, run endedRun) {
+	var err error
+	switch {
+	case p.applied == nil || p.givenUp && p.wanted == nil:
+		err = c.Memory.Forget(*run.lease)
+	case run.Hook == SubnetAdd && run.lease != p.applied: // it failed, and what was in place before is still
+		err = c.Memory.Remember(*p.applied)
+	}
+	if err != nil {
+		c.Logger.Warn("memory of peer is out of date", "subnet", run.Scope, "err", err)
+	}
+}

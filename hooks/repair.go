@@ -1,0 +1,88 @@
+package hooks
+
+import "time"
+
+// calm is how long nothing may be lost for the next repair to come at once again. It is longer than any backoff.
+const calm = 2 * time.Minute
+
+// A pace slows down repairs of what somebody takes away again and again.
+type pace struct {
+	repairs int
+	last    time.Time
+}
+
+// next says when the next repair may run: at once, but after several in a row not before a backoff has passed since the last.
+// insisted is true once in such a row.
+func (p *pace) next(backoff func(int) time.Duration) (at time.Time, insisted bool) {
+	at = time.Now()
+	if at.Sub(p.last) > calm {
+		p.repairs = 0
+	}
+	if p.repairs > 0 {
+		if earliest := p.last.Add(backoff(p.repairs)); earliest.After(at) {
+			at = earliest
+		}
+	}
+	p.repairs++
+	p.last = at
+	return at, p.repairs == 4
+}
+
+// damaged has the hooks of the scopes run again.
+func (c *converger) damaged(scopes []string) {
+	lost := make(map[string]bool, len(scopes))
+	for _, name := range scopes {
+		lost[name] = true
+	}
+	for _, p := range c.peers {
+		scope := p.lease().String()
+		if !lost[scope] {
+			continue
+		}
+		if p.damaged(c.backoff) {
+			c.insisted(scope)
+		}
+		c.update(p)
+	}
+	if lost[NodeScope] && c.repair.IsZero() {
+		at, insisted := c.pace.next(c.backoff)
+		c.repair = at
+		if insisted {
+			c.insisted(NodeScope)
+		}
+	}
+}
+
+func (c *converger) insisted(scope string) {
+	c.Logger.Warn("somebody takes away again and again what hooks make: repairs slow down to one a minute", "scope", scope)
+}
+
+// damaged makes the peer's SubnetAdd due, if it has succeeded once and is still wanted. A hook that is running mends the damage
+// itself; one that failed, and waits, need not wait any longer, since something has changed. It reports whether to say that
+// somebody insists.
+func (p *peer) damaged(backoff func(int) time.Duration) (insisted bool) {
+	switch {
+	case p.busy || p.wanted == nil || p.applied == nil || !p.wanted.Equal(*p.applied):
+	case !p.torn:
+		p.torn, p.joined = true, Repair
+		p.next, insisted = p.pace.next(backoff)
+	case p.failures > 0:
+		p.failures, p.next = 0, time.Time{}
+	}
+	return insisted
+}
+
+// repairDue reports whether the node's own hooks have to run again now.
+func (c *converger) repairDue() bool { return !c.repair.IsZero() && !c.repair.After(time.Now()) }
+
+// repairAll has the hooks of all peers run again, now that those of the node have.
+func (c *converger) repairAll() {
+	c.repair = time.Time{}
+	for _, p := range c.peers {
+		if p.wanted != nil && p.applied != nil && !p.torn {
+			p.torn, p.joined = true, Repair
+		}
+		p.failures, p.next = 0, time.Time{}
+		c.update(p)
+	}
+}
