@@ -13,11 +13,14 @@ import (
 // default, so that a second one ends the program at once.
 func stopOnSignal(ctx context.Context, log *slog.Logger) (_ context.Context, stop func()) {
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, unix.SIGTERM)
-	context.AfterFunc(ctx, func() {
+	unasked := context.AfterFunc(ctx, func() {
 		restore()
 		log.Info("stop asked for", "cause", context.Cause(ctx))
 	})
-	return ctx, restore
+	return ctx, func() {
+		unasked()
+		restore()
+	}
 }
 
 // outliveReaders makes a write to a log that nobody reads any more an error, which the logger passes over, where it would
