@@ -137,15 +137,23 @@ case "$*" in
 esac
 `
 
+// needs skips a test that looks with programs that the machine lacks.
+func needs(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Skipf("%s is not installed", p)
+		}
+	}
+}
+
 // realTools is the side that runs the hooks with sh and the programs of this machine.
 func realTools(t *testing.T) side {
 	t.Helper()
-	ip := ""
-	for _, tool := range []string{"bridge", "arp", "wg", "wireguard-go", "ip"} {
-		var err error
-		if ip, err = exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
-		}
+	needs(t, "ip", "bridge", "arp", "wg", "wireguard-go")
+	ip, err := exec.LookPath("ip")
+	if err != nil {
+		t.Fatal(err)
 	}
 	n, err := netns.New()
 	if err != nil {
@@ -256,6 +264,7 @@ func life(t *testing.T, e example, s side, name string) (steps []string) {
 }
 
 func TestARunThatIsUndoneLeavesNothing(t *testing.T) {
+	needs(t, "ip", "bridge")
 	s := inProcess(t)
 	underlay(t, s.inside)
 	before := s.state(t)

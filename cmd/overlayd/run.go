@@ -67,12 +67,12 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	outliveReaders()
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
-	defer stop()
 	d := &daemon{settings: s, log: log}
 	err := d.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}
+	stop()
 	if err == nil {
 		log.Info("stopped")
 	}

@@ -13,13 +13,18 @@ import (
 // default, so that a second one ends the program at once.
 func stopOnSignal(ctx context.Context, log *slog.Logger) (_ context.Context, stop func()) {
 	ctx, restore := signal.NotifyContext(ctx, os.Interrupt, unix.SIGTERM)
+	said := make(chan struct{})
 	unasked := context.AfterFunc(ctx, func() {
+		defer close(said)
 		restore()
 		log.Info("stop asked for", "cause", context.Cause(ctx))
 	})
 	return ctx, func() {
-		unasked()
-		restore()
+		if unasked() {
+			restore()
+		} else {
+			<-said
+		}
 	}
 }
 
