@@ -95,9 +95,12 @@ func TestALinkThatGoesDownIsDamageAndSoAreItsRoutes(t *testing.T) {
 	k := openIn(t) // a Fake's routes stay
 	_, told := watched(t, k, time.Hour)
 	do(t, k, Op{Set, Link{Name: "vx", State: Down}})
+	want := []string{"10.50.7.0/24", "node"}
 	got := <-told
-	slices.Sort(got)
-	if diff := cmp.Diff([]string{"10.50.7.0/24", "node"}, got); diff != "" {
+	for slices.Sort(got); len(got) < len(want); slices.Sort(got) {
+		got = slices.Compact(append(got, <-told...)) // one by one, on a busy machine
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("damaged (-want +got):\n%s", diff)
 	}
 	do(t, k, Op{Set, Link{Name: "vx", State: Up}})
