@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/conn"
@@ -32,6 +34,7 @@ type tunnel struct {
 	device *device.Device
 	socket *uapiSocket   // nil when another process has the socket of that name
 	ended  chan struct{} // closed when device and socket are gone
+	port   atomic.Int64  // that was asked for; 0 for any
 }
 
 func newTunnels(log *slog.Logger) *tunnels { return &tunnels{log: log, ours: map[string]*tunnel{}} }
@@ -122,7 +125,25 @@ func (ts *tunnels) close() {
 
 // up opens the device's port, before its link is up. The device would do so by itself once the link is, but would only log
 // that the port is in use.
-func (t *tunnel) up(name string) error { return t.keepingPort(name, t.device.Up) }
+func (t *tunnel) up(name string) error {
+	return t.keepingPort(name, func() error {
+		if err := t.remindOfPort(name); err != nil {
+			return err
+		}
+		return t.device.Up()
+	})
+}
+
+// remindOfPort gives the device its port again. It forgets it when it tries by itself to open it, late after the link was
+// up for a moment, and finds it in use.
+func (t *tunnel) remindOfPort(name string) error {
+	now, err := t.read(name)
+	port := int(t.port.Load())
+	if err != nil || now.ListenPort != 0 || port == 0 {
+		return err
+	}
+	return t.device.IpcSet(configText(wgtypes.Config{ListenPort: &port}))
+}
 
 // configure changes the device.
 func (t *tunnel) configure(name string, c wgtypes.Config) error {
@@ -130,7 +151,11 @@ func (t *tunnel) configure(name string, c wgtypes.Config) error {
 	if c.ListenPort == nil {
 		return set()
 	}
-	return t.keepingPort(name, set)
+	if err := t.keepingPort(name, set); err != nil {
+		return err
+	}
+	t.port.Store(int64(*c.ListenPort))
+	return nil
 }
 
 // keepingPort does what may fail for want of a port, and then restores the port that the device had: by itself the device
@@ -140,8 +165,9 @@ func (t *tunnel) keepingPort(name string, do func() error) error {
 	if err != nil {
 		return err
 	}
+	port := cmp.Or(before.ListenPort, int(t.port.Load()))
 	if err := do(); err != nil {
-		return errors.Join(err, t.device.IpcSet(configText(wgtypes.Config{ListenPort: &before.ListenPort})))
+		return errors.Join(err, t.device.IpcSet(configText(wgtypes.Config{ListenPort: &port})))
 	}
 	return nil
 }
