@@ -44,6 +44,9 @@ func standIn() error {
 	defer client.Close()
 	store := etcd.New(client, "/coreos.com/network", quiet())
 	if err := take(ctx, store, own); err != nil {
+		if ctx.Err() != nil {
+			return nil // told to stop meanwhile
+		}
 		return err
 	}
 	if os.Getenv(fault) == "never gets a subnet" {
