@@ -42,8 +42,8 @@
 //	                                      PreStartup: unset
 //	PUBLIC_IP, PUBLIC_IPV6                SubnetAdd: the peer's; SubnetRemove: the peer's as it was added;
 //	                                      otherwise this node's
-//	NODE_SUBNET, NODE_IPV6SUBNET,         this node's; PreStartup: unset
-//	NODE_PUBLIC_IP, NODE_PUBLIC_IPV6
+//	NODE_SUBNET, NODE_IPV6SUBNET          this node's; PreStartup: unset
+//	NODE_PUBLIC_IP, NODE_PUBLIC_IPV6      this node's
 //	IFACE, IFACE_MTU                      the external interface, and its MTU in bytes
 //	EVENT                                 the hook's name
 //	REASON                                why it runs: a Reason
