@@ -181,6 +181,8 @@ func TestKilledAtAnyMomentANodeGoesOnFromThere(t *testing.T) {
 			t.Logf("seed %d", seed)
 			random := rand.New(rand.NewPCG(seed, 0))
 			config, _ := example(t, name)
+			// The node's own subnet is none of the peers'.
+			config = bytes.Replace(config, []byte("{"), []byte(`{"SubnetMin": "10.50.160.0",`), 1)
 			w := newWorld(t, config, 1)
 			n := w.Nodes()[0]
 			w.up(n)
