@@ -3,6 +3,8 @@ package kernel
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -52,6 +54,27 @@ func TestOwnershipSurvivesAReopenedLedger(t *testing.T) {
 	}
 	if got := k.String(); got != "" || len(after.Names()) != 0 {
 		t.Errorf("after clearing all:\n%sowned by %v, want nothing", got, after.Names())
+	}
+}
+
+// A process that is killed after a removal, and before it has written down that it was one, removes once more.
+func TestWhatARunHasDeletedCanBeDeletedAgainUntilTheNextRunOfItsScope(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ledger")
+	k := NewFake()
+	before := scopesOn(t, k, path)
+	fill(t, before)
+	const peer = "10.50.7.0/24"
+	if err := before.Begin(peer).Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after := scopesOn(t, k, path)
+	again := after.Begin(peer)
+	do(t, again, Op{Del, toPeer})
+	again.Keep()
+	after.Begin(peer).Keep()
+	err := scopesOn(t, k, path).Begin(peer).Do(t.Context(), Op{Del, toPeer})
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("deleting it once more after the next run: %v, want %v", err, fs.ErrNotExist)
 	}
 }
 

@@ -15,7 +15,7 @@ type Run struct {
 	mu      sync.Mutex
 	undo    []func(context.Context) error // one for each thing done, in the order it was done
 	touched map[string]bool               // places of what the run made, or found as it wanted it
-	freed   []string                      // places that nobody owns any more, which the journal is told at the end
+	freed   []string                      // places that nobody owns any more, which the journal is told when the scope's next run begins
 	ended   bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/overlayd/overlayd/internal/journal"
 )
@@ -20,6 +21,9 @@ type Scopes struct {
 	ledger *ledger
 	watch  *watch
 	log    *slog.Logger
+
+	mu    sync.Mutex
+	freed map[string][]string // places that nobody owns any more and that the journal still has, by scope
 }
 
 // NewScopes takes up the ownership that the file at the path tells of, unless the machine was booted since, or this is
@@ -38,14 +42,27 @@ func newScopes(k Kernel, ledgerPath string, now journal.Life, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	return &Scopes{kernel: k, ledger: ledger, watch: newWatch(), log: log}, nil
+	return &Scopes{kernel: k, ledger: ledger, watch: newWatch(), log: log, freed: map[string][]string{}}, nil
 }
 
 // Begin opens a run in the scope of that name. The run ends with one of Undo, Keep, Sweep and Clear; until then no other
 // may be open in the scope.
 func (s *Scopes) Begin(scope string) *Run {
+	s.forget(scope)
 	s.watch.began(scope)
 	return &Run{scopes: s, scope: scope, touched: map[string]bool{}}
+}
+
+// forget tells the journal what runs in the scope have freed. It was not told when they ended: whoever began them first has to
+// write down, for the process after this one, that they succeeded. Until then their deletions have to succeed once more.
+func (s *Scopes) forget(scope string) {
+	s.mu.Lock()
+	places := s.freed[scope]
+	delete(s.freed, scope)
+	s.mu.Unlock()
+	for _, place := range places {
+		s.ledger.forget(place)
+	}
 }
 
 // Names returns the names of the scopes that own something, sorted.
@@ -100,4 +117,12 @@ func (s *Scopes) link(ctx context.Context, name string) (*Link, error) {
 }
 
 // Close gives the file back. The Kernel stays open, and what is owned stays as it is.
-func (s *Scopes) Close() error { return s.ledger.close() }
+func (s *Scopes) Close() error {
+	s.mu.Lock()
+	scopes := slices.Collect(maps.Keys(s.freed))
+	s.mu.Unlock()
+	for _, scope := range scopes {
+		s.forget(scope)
+	}
+	return s.ledger.close()
+}

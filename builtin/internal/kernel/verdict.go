@@ -65,11 +65,14 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 	return nil
 }
 
-// end tells the journal what is not owned any more, and those who watch that the scope is at rest.
+// end leaves to the scope's next run to tell the journal what is not owned any more, and says to those who watch that the
+// scope is at rest.
 func (r *Run) end(success bool) {
 	r.undo = nil
-	for _, place := range r.freed {
-		r.scopes.ledger.forget(place)
+	if len(r.freed) > 0 {
+		r.scopes.mu.Lock()
+		r.scopes.freed[r.scope] = append(r.scopes.freed[r.scope], r.freed...)
+		r.scopes.mu.Unlock()
 	}
 	r.freed = nil
 	if !r.ended {
