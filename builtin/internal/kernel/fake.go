@@ -13,14 +13,16 @@ import (
 // What the kernel adds by itself it leaves out: connected and local routes, link-local and multicast addresses.
 type Fake struct {
 	mu      sync.Mutex
-	objects []Object     // in the order they were made
-	made    int          // links made so far, which numbers them
-	notice  func(Notice) // of Watch; nil while nobody watches
+	objects []Object                            // in the order they were made
+	made    int                                 // links made so far, which numbers them
+	notice  func(Notice)                        // of Watch; nil while nobody watches
+	unset   func(sysctl string) (string, error) // what a setting is before it is set
 }
 
 // NewFake returns a Fake that has only the loopback.
 func NewFake() *Fake {
 	f := new(Fake)
+	f.unset = f.unsetSysctl
 	f.newLink(Link{Name: "lo", MTU: 65536, Address: "00:00:00:00:00:00", State: Up, Encap: "loopback"})
 	f.objects = append(f.objects,
 		Addr{Dev: "lo", Prefix: loopback4, Scope: "host"}, Addr{Dev: "lo", Prefix: loopback6, Scope: "host"})
@@ -83,9 +85,11 @@ func (f *Fake) do(op Op) error {
 	case FDB:
 		return f.doFDB(op.Verb, o)
 	case Device:
-		return f.doDevice(o)
+		return f.doDevice(op.Verb, o)
 	case Peer:
 		return f.doPeer(op.Verb, o)
+	case Sysctl:
+		return f.doSysctl(op.Verb, o)
 	}
 	return fmt.Errorf("unknown object %T", op.Object)
 }
@@ -97,6 +101,9 @@ func (f *Fake) List(ctx context.Context, like Object) ([]Object, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s, ok := like.(Sysctl); ok {
+		return f.listSysctl(s)
+	}
 	var list []Object
 	for _, o := range f.objects {
 		if resembles(o, like) {

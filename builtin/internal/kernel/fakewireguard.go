@@ -9,7 +9,10 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-func (f *Fake) doDevice(d Device) error {
+func (f *Fake) doDevice(verb Verb, d Device) error {
+	if verb == Del {
+		d = d.cleared()
+	}
 	i := f.find(d)
 	if i < 0 {
 		return syscall.ENODEV

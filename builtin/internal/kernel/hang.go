@@ -19,6 +19,8 @@ func hangsOn(o Object, link string) bool {
 		return o.Name == link
 	case Peer:
 		return o.Dev == link
+	case Sysctl:
+		return o.ofLink() == link
 	}
 	return false
 }
@@ -58,6 +60,8 @@ func renamed(o Object, from, to string) Object {
 	case Peer:
 		name(&o.Dev)
 		return o
+	case Sysctl:
+		return o.renamed(from, to)
 	}
 	return o
 }

@@ -74,6 +74,13 @@ func state(t *testing.T, k Kernel) string {
 			}
 		}
 	}
+	for _, name := range []string{"net/ipv4/ip_forward", "net/ipv4/conf/vx/rp_filter", "net/ipv4/conf/vx/forwarding"} {
+		for _, o := range list(t, k, Sysctl{Name: name}) {
+			if o.(Sysctl).Value != "0" {
+				all = append(all, o)
+			}
+		}
+	}
 	return describe(all)
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
 // sets puts into now what was known of the entry's link and what is said of it. It reports whether that is anything new.
@@ -64,9 +66,15 @@ func isAs(made, have Object) bool {
 	case FDB:
 		h, ok := have.(FDB)
 		return ok && unsaidOr(m.Dst, h.Dst) && !perishes(h)
+	case Device:
+		h, ok := have.(Device)
+		return ok && m.isAs(h)
 	case Peer:
 		h, ok := have.(Peer)
 		return ok && m.isAs(h)
+	case Sysctl:
+		h, ok := have.(Sysctl)
+		return ok && oneBlank(m.Value) == oneBlank(h.Value)
 	}
 	return true
 }
@@ -78,11 +86,18 @@ func (l Link) isAs(have Link) bool {
 		(v == nil || h != nil && v.ID == h.ID && unsaidOr(v.Port, h.Port))
 }
 
+// isAs knows the private key by its public one. A port of 0 is any.
+func (d Device) isAs(have Device) bool {
+	return unsaidOr(d.PublicKey, have.PublicKey) && (d.ListenPort == nil || *d.ListenPort == 0 || same(d.ListenPort, have.ListenPort)) &&
+		(d.Mark == nil || same(d.Mark, have.Mark))
+}
+
 // isAs leaves the endpoint out, which follows the peer wherever it goes.
 func (p Peer) isAs(have Peer) bool {
 	allowed := slices.IndexFunc(p.AllowedIPs, func(ip netip.Prefix) bool { return !have.allows(ip.Masked()) }) < 0
 	return allowed && (!p.ReplaceIPs || len(p.AllowedIPs) == len(have.AllowedIPs)) &&
-		(p.Keepalive == nil || have.Keepalive == nil || *p.Keepalive == *have.Keepalive)
+		(p.Keepalive == nil || have.Keepalive == nil || *p.Keepalive == *have.Keepalive) &&
+		(p.Preshared == nil || same(secret(wgtypes.Key(*p.Preshared)), have.Preshared))
 }
 
 func (r Route) isAs(have Route) bool {

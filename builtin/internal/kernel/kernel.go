@@ -1,5 +1,5 @@
 // Package kernel is the part of the kernel's network state that overlayd changes: links, addresses, routes, rules,
-// neighbours, FDB entries and WireGuard devices.
+// neighbours, FDB entries, WireGuard devices and sysctls.
 //
 // An Object is a plain value that describes one of them, an Op is a verb with an object, and both print as the ip,
 // bridge or wg command that says the same. A Kernel carries Ops out. There are two: the one that Open returns speaks
@@ -27,7 +27,7 @@ type Kernel interface {
 	Lookup(ctx context.Context, to netip.Addr) (Route, error)
 	// Watch calls notice with each change that the kernel tells of, whoever made it, until the context ends, whose error it
 	// returns. The kernel does not tell of everything: not of routes that vanish with their link's going down, nor of
-	// WireGuard. One Watch runs at a time.
+	// WireGuard, and of few sysctls. Of which sysctl it was, it does not say. One Watch runs at a time.
 	Watch(ctx context.Context, notice func(Notice)) error
 	// Close ends userspace WireGuard devices and gives the sockets back. Everything else stays as it is.
 	Close() error

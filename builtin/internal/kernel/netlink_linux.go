@@ -22,7 +22,9 @@ type system struct {
 	lists   map[int]*nl.SocketHandle
 	notices *os.File // a socket on which the kernel tells of changes while somebody watches
 	ioctl   int
-	tunnels *tunnels
+	// What is opened here is of this namespace; files in /proc/sys are of the thread's.
+	namespace *os.File
+	tunnels   *tunnels
 
 	clientMu sync.Mutex
 	client   *wgctrl.Client
@@ -40,6 +42,9 @@ func Open(log *slog.Logger) (Kernel, error) {
 }
 
 func (s *system) open() (err error) {
+	if s.namespace, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+		return fmt.Errorf("identify network namespace: %w", err)
+	}
 	if s.changes, err = openRoute(unix.NETLINK_EXT_ACK); err != nil {
 		return err
 	}
@@ -85,6 +90,9 @@ func (s *system) Close() error {
 	if s.notices != nil {
 		s.notices.Close()
 	}
+	if s.namespace != nil {
+		s.namespace.Close()
+	}
 	if s.ioctl < 0 {
 		return nil
 	}
@@ -119,9 +127,11 @@ func (s *system) do(op Op) error {
 	case FDB:
 		return s.doFDB(op.Verb, o)
 	case Device:
-		return s.doDevice(o)
+		return s.doDevice(op.Verb, o)
 	case Peer:
 		return s.doPeer(op.Verb, o)
+	case Sysctl:
+		return s.doSysctl(op.Verb, o)
 	}
 	return fmt.Errorf("unknown object %T", op.Object)
 }
@@ -156,6 +166,8 @@ func (s *system) list(like Object) ([]Object, error) {
 		return s.listDevices(o)
 	case Peer:
 		return s.listPeers(o)
+	case Sysctl:
+		return s.listSysctl(o)
 	}
 	return nil, fmt.Errorf("unknown object")
 }

@@ -16,6 +16,7 @@ var noticeGroups = [...]int{
 	unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
 	unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
 	unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE,
+	unix.RTNLGRP_IPV4_NETCONF, unix.RTNLGRP_IPV6_NETCONF,
 }
 
 // openNotices opens a socket for notices of the thread's network namespace. It gets none before it joins a group.
@@ -110,6 +111,8 @@ func readNotice(m syscall.NetlinkMessage, names names) Object {
 		return readRoute(m.Data, names)
 	case unix.RTM_NEWRULE, unix.RTM_DELRULE:
 		return readRule(m.Data)
+	case unix.RTM_NEWNETCONF: // which setting it is costs more to find out than to look
+		return Sysctl{}
 	case unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH:
 		if bridge {
 			return readFDB(m.Data, names)

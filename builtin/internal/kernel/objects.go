@@ -176,14 +176,14 @@ func (k *PublicKey) UnmarshalText(text []byte) error {
 
 // A Device is the WireGuard side of a link.
 type Device struct {
-	Name       string
-	PrivateKey *Secret // nil says nothing
-	ListenPort *int    // nil says nothing
-	Mark       *int    // nil says nothing
+	Name       string  `json:",omitzero"`
+	PrivateKey *Secret `json:"-"`         // nil says nothing
+	ListenPort *int    `json:",omitzero"` // nil says nothing
+	Mark       *int    `json:",omitzero"` // nil says nothing
 
 	// Known after List.
-	PublicKey PublicKey
-	Userspace bool // runs in this process or another
+	PublicKey PublicKey `json:",omitzero"` // of PrivateKey
+	Userspace bool      `json:"-"`         // runs in this process or another
 }
 
 // A Peer is one peer of a WireGuard device. Set makes it when it is not there, as wg does.

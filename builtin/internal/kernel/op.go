@@ -33,7 +33,7 @@ type Op struct {
 // String is the operation as a command line that a person could type, secrets replaced by "(hidden)".
 func (o Op) String() string { return o.Object.command(o.Verb) }
 
-// An Object is one thing in the kernel's network state: a Link, Addr, Route, Rule, Neigh, FDB, Device or Peer.
+// An Object is one thing in the kernel's network state: a Link, Addr, Route, Rule, Neigh, FDB, Device, Peer or Sysctl.
 type Object interface {
 	// Key names the place that the object takes: two objects with one key cannot exist side by side.
 	Key() string

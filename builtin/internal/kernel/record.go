@@ -2,16 +2,18 @@ package kernel
 
 // A record is one line of the file: an object that a scope has come to own, or a place that nobody owns any more.
 type record struct {
-	Scope string `json:"scope,omitzero"`
-	Place string `json:"place"`
-	Link  *Link  `json:"link,omitzero"`
-	Set   *Link  `json:"set,omitzero"` // what was set of the link after it was made
-	Addr  *Addr  `json:"addr,omitzero"`
-	Route *Route `json:"route,omitzero"`
-	Rule  *Rule  `json:"rule,omitzero"`
-	Neigh *Neigh `json:"neigh,omitzero"`
-	FDB   *FDB   `json:"fdb,omitzero"`
-	Peer  *Peer  `json:"peer,omitzero"`
+	Scope  string  `json:"scope,omitzero"`
+	Place  string  `json:"place"`
+	Link   *Link   `json:"link,omitzero"`
+	Set    *Link   `json:"set,omitzero"` // what was set of the link after it was made
+	Addr   *Addr   `json:"addr,omitzero"`
+	Route  *Route  `json:"route,omitzero"`
+	Rule   *Rule   `json:"rule,omitzero"`
+	Neigh  *Neigh  `json:"neigh,omitzero"`
+	FDB    *FDB    `json:"fdb,omitzero"`
+	Device *Device `json:"device,omitzero"`
+	Peer   *Peer   `json:"peer,omitzero"`
+	Sysctl *Sysctl `json:"sysctl,omitzero"`
 }
 
 func (r record) entry() entry {
@@ -32,8 +34,12 @@ func (r record) object() Object {
 		return *r.Neigh
 	case r.FDB != nil:
 		return *r.FDB
+	case r.Device != nil:
+		return *r.Device
 	case r.Peer != nil:
 		return *r.Peer
+	case r.Sysctl != nil:
+		return *r.Sysctl
 	}
 	return nil
 }
@@ -53,8 +59,12 @@ func (e entry) record() record {
 		r.Neigh = &o
 	case FDB:
 		r.FDB = &o
+	case Device:
+		r.Device = &o
 	case Peer:
 		r.Peer = &o
+	case Sysctl:
+		r.Sysctl = &o
 	}
 	return r
 }

@@ -13,7 +13,10 @@ type Rehearsal struct {
 
 // Rehearse copies what the kernel has, but for what it makes by itself and what has come to be by traffic.
 func Rehearse(ctx context.Context, k Kernel) (*Rehearsal, error) {
-	f := new(Fake)
+	f := &Fake{unset: readSysctl}
+	if fake, ok := k.(*Fake); ok {
+		f.unset = fake.sysctl
+	}
 	likes := []Object{Link{}, Addr{}, Device{}, Peer{}, Neigh{}, FDB{}, Route{Table: AnyTable}, Rule{}, Rule{IPv6: true}}
 	for _, like := range likes {
 		list, err := k.List(ctx, like)

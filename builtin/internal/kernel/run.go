@@ -52,9 +52,12 @@ func (r *Run) Adopt(o Object) error {
 
 func (r *Run) do(ctx context.Context, op Op) error {
 	_, peer := op.Object.(Peer)
+	sysctl, isSysctl := op.Object.(Sysctl)
 	switch {
 	case op.Verb == Del:
 		return r.del(ctx, op)
+	case isSysctl:
+		return r.set(ctx, sysctl)
 	case (op.Verb == Add || op.Verb == Append) && !peer:
 		return r.add(ctx, op)
 	}
@@ -99,6 +102,35 @@ func (r *Run) change(ctx context.Context, op Op) error {
 	return r.carry(ctx, op, inverse)
 }
 
+// set changes a setting, which has to be given back as it was before any scope set it. One that cannot be read, and so has no
+// value to give back, belongs to nobody.
+func (r *Run) set(ctx context.Context, s Sysctl) error {
+	read := func() (Sysctl, bool) {
+		list, err := r.List(ctx, narrow(s))
+		if err != nil || len(list) == 0 {
+			return Sysctl{}, false
+		}
+		return list[0].(Sysctl), true
+	}
+	have, ok := read()
+	if !ok {
+		return r.scopes.kernel.Do(ctx, Op{Set, s})
+	}
+	s.Before = &have.Value
+	if was, owned := r.scopes.ledger.at(s.Key()); owned {
+		s.Before = was.object.(Sysctl).Before
+	}
+	if err := r.carry(ctx, Op{Set, s}, []Op{{Set, have}}); err != nil {
+		return err
+	}
+	// The kernel may have its own way to write the value.
+	if now, ok := read(); ok && now.Value != oneBlank(s.Value) {
+		s.Value = now.Value
+		return r.scopes.ledger.own(entry{scope: r.scope, place: s.Key(), object: s})
+	}
+	return nil
+}
+
 // carry has the kernel do the operation, after the ledger was told what the scope is about to own.
 func (r *Run) carry(ctx context.Context, op Op, inverse []Op) error {
 	place := place(op.Verb, op.Object)
@@ -116,16 +148,24 @@ func (r *Run) carry(ctx context.Context, op Op, inverse []Op) error {
 }
 
 // claim makes the scope the owner of what the operation makes. A change makes nothing, but what the scope owns is known
-// in its new form from then on. Links and WireGuard devices are known as they were made.
+// in its new form from then on. Links are known as they were made, with what was set of them since.
 func (r *Run) claim(op Op, place string) (release func(), err error) {
 	was, owned := r.scopes.ledger.at(place)
 	mine := owned && was.scope == r.scope
-	_, peer := op.Object.(Peer)
-	makes := op.Verb == Add || op.Verb == Append || op.Verb == Replace || peer
+	makes := op.Verb == Add || op.Verb == Append || op.Verb == Replace
 	now := entry{scope: r.scope, place: place, object: op.Object}
 	switch o := op.Object.(type) {
-	case Device:
-		return func() {}, nil
+	case Peer, Sysctl:
+		makes = true
+	case Device: // what several scopes set of one belongs to the first
+		makes = true
+		now.object = o.public()
+		if owned {
+			now.scope, now.object, mine = was.scope, was.object.(Device).with(o.public()), true
+			if now.object.(Device).equal(was.object.(Device)) {
+				return func() {}, nil
+			}
+		}
 	case Link:
 		if op.Verb != Add {
 			if !mine || !was.sets(&now, o) {
@@ -137,7 +177,8 @@ func (r *Run) claim(op Op, place string) (release func(), err error) {
 			mine = false
 		}
 	}
-	if !makes && !mine || mine && now.set == nil && was.object.command(Add) == op.Object.command(Add) {
+	_, device := op.Object.(Device)
+	if !makes && !mine || mine && !device && now.set == nil && was.object.command(Add) == op.Object.command(Add) {
 		return func() {}, nil
 	}
 	if err := r.scopes.ledger.own(now); err != nil {

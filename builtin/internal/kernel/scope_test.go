@@ -2,10 +2,13 @@ package kernel
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +42,7 @@ func owned(s *Scopes) string {
 var (
 	port    = 51820
 	private = Secret{1, 2, 3}
+	forward = Sysctl{Name: "net/ipv4/ip_forward", Value: "1"}
 	off     = Down
 	wgPeer  = Peer{Dev: "wg", PublicKey: PublicKey{7}, Endpoint: netipPort("192.0.2.7:51820"), AllowedIPs: prefixes("10.50.7.0/24"), ReplaceIPs: true}
 )
@@ -80,6 +84,10 @@ var sequences = []struct {
 		{Set, Device{Name: "wg", ListenPort: new(int), PrivateKey: &Secret{4}}},
 		{Del, Link{Name: "wg"}},
 		{Add, Link{Name: "wg", Kind: "wireguard", MTU: 1400}},
+	}},
+	{"sysctls", []Op{{Add, vx}, {Set, Sysctl{Name: "net/ipv4/conf/vx/rp_filter", Value: "2"}}}, []Op{
+		{Set, forward}, {Set, Sysctl{Name: "net/ipv4/conf/vx/rp_filter", Value: "1"}}, {Set, Sysctl{Name: "net/ipv4/conf/vx/forwarding", Value: "1"}},
+		{Set, Link{Name: "vx", Rename: "vy"}}, {Set, Sysctl{Name: "net/ipv4/conf/vy/forwarding", Value: "0"}}, {Del, Link{Name: "vy"}},
 	}},
 	{"all kinds of changes", []Op{{Add, vx}, {Set, vxUp}, {Add, own}, {Add, toPeer}, {Add, toPeer6}, {Add, neigh}, {Add, remote}, {Add, Link{Name: "br", Kind: "bridge"}}}, []Op{
 		{Replace, via(toPeer, "10.50.8.0")}, {Append, via(toPeer, "10.50.9.0")}, {Change, via(toPeer6, "fd00:9::")}, {Replace, behind(remote, "192.0.2.9")},
@@ -355,4 +363,75 @@ func TestWhatIsAdoptedIsOwnedAndUntouched(t *testing.T) {
 			t.Errorf("cleared, there is still\n%s", got)
 		}
 	})
+}
+
+func TestASettingIsGivenBackAsItWasUnlessSomebodyHasChangedItSince(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		value := func() string { return list(t, k, forward)[0].(Sysctl).Value }
+		do(t, k, Op{Set, Sysctl{Name: forward.Name, Value: "0"}})
+		scopes := scopesOn(t, k, filepath.Join(t.TempDir(), "ledger"))
+		for range 2 { // the second time it is set already
+			run := scopes.Begin("node")
+			do(t, run, Op{Set, forward})
+			run.Keep()
+		}
+		if got := value(); got != "1" {
+			t.Fatalf("it is %s, want 1", got)
+		}
+		if err := scopes.Begin("node").Clear(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := value(); got != "0" || len(scopes.Names()) != 0 {
+			t.Errorf("cleared, it is %s and owned by %v, want 0 and nobody", got, scopes.Names())
+		}
+		run := scopes.Begin("node")
+		do(t, run, Op{Set, Sysctl{Name: forward.Name, Value: "0"}})
+		run.Keep()
+		do(t, k, Op{Set, forward})
+		if err := scopes.Begin("node").Clear(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := value(); got != "1" {
+			t.Errorf("changed by somebody else and cleared, it is %s, want 1", got)
+		}
+		if err := k.Do(t.Context(), Op{Set, Sysctl{Name: "net/ipv4/nonsense", Value: "1"}}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a setting that there is not: %v, want fs.ErrNotExist", err)
+		}
+		if err := k.Do(t.Context(), Op{Set, Sysctl{Name: forward.Name, Value: "x"}}); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("a value that makes no sense: %v, want %v", err, syscall.EINVAL)
+		}
+	})
+}
+
+func TestSettingsOfAWireGuardDeviceAreOwnedWithoutItsPrivateKey(t *testing.T) {
+	k := NewFake()
+	do(t, k, Op{Add, Link{Name: "wg", Kind: "wireguard"}})
+	path := filepath.Join(t.TempDir(), "ledger")
+	scopes := scopesOn(t, k, path)
+	run := scopes.Begin("node")
+	do(t, run, Op{Set, Device{Name: "wg", PrivateKey: &private}}, Op{Set, Device{Name: "wg", ListenPort: &port}})
+	run.Keep()
+	text, err := os.ReadFile(path)
+	if err != nil || strings.Contains(string(text), base64.StdEncoding.EncodeToString(private[:])) || strings.Contains(string(text), "rivate") {
+		t.Errorf("a secret is in the ledger, %v:\n%s", err, text)
+	}
+	after := scopesOn(t, k, path)
+	if names, err := after.Audit(t.Context()); len(names) > 0 || err != nil {
+		t.Errorf("damaged before anything happened: %v, %v", names, err)
+	}
+	for _, damage := range []Device{{Name: "wg", PrivateKey: &Secret{9}}, {Name: "wg", ListenPort: new(1)}} {
+		do(t, k, Op{Set, damage})
+		if names, err := after.Audit(t.Context()); len(names) != 1 || err != nil {
+			t.Errorf("%s: damaged are %v, %v, want the node", Op{Set, damage}, names, err)
+		}
+		mend := after.Begin("node")
+		do(t, mend, Op{Set, Device{Name: "wg", PrivateKey: &private, ListenPort: &port}})
+		mend.Keep()
+	}
+	if err := after.Begin("node").Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d := list(t, k, Device{Name: "wg"})[0].(Device); d.PrivateKey != nil || *d.ListenPort != 0 {
+		t.Errorf("cleared, the device is %+v, want it as a new one", d)
+	}
 }

@@ -221,7 +221,10 @@ func stateOr(state string) string {
 	return state
 }
 
-func (d Device) command(Verb) string {
+func (d Device) command(verb Verb) string {
+	if verb == Del {
+		d = d.cleared()
+	}
 	w := command("wg", "set", d.Name)
 	if d.ListenPort != nil {
 		w.add("listen-port", strconv.Itoa(*d.ListenPort))

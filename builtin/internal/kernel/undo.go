@@ -66,6 +66,12 @@ func narrow(o Object) Object {
 		return Neigh{Dev: o.Dev, IP: o.IP}
 	case FDB:
 		return FDB{Dev: o.Dev, Address: o.Address}
+	case Device:
+		return Device{Name: o.Name}
+	case Peer:
+		return Peer{Dev: o.Dev, PublicKey: o.PublicKey}
+	case Sysctl:
+		return Sysctl{Name: o.Name}
 	}
 	return o
 }
@@ -117,7 +123,7 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 }
 
 func (r *Run) inverseDevice(ctx context.Context, d Device) ([]Op, error) {
-	list, err := r.List(ctx, Device{Name: d.Name})
+	list, err := r.List(ctx, narrow(d))
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}
@@ -160,6 +166,8 @@ func restoring(o Object) Op {
 		return Op{Set, o}
 	case FDB:
 		return Op{Append, o} // may be one of several remotes
+	case Sysctl:
+		return Op{Set, o}
 	}
 	return Op{Add, o}
 }
@@ -180,8 +188,8 @@ func (r *Run) rebuilding(ctx context.Context, o Object) ([]Op, error) {
 			return nil, err
 		}
 		return r.carried(ctx, *have)
-	case Peer:
-		list, err := r.List(ctx, o)
+	case Device, Peer, Sysctl:
+		list, err := r.List(ctx, narrow(o))
 		if err != nil || len(list) == 0 {
 			return nil, err
 		}

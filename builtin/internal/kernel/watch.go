@@ -157,7 +157,7 @@ func (s *Scopes) concerns(n Notice) bool {
 		return true
 	}
 	switch n.Object.(type) {
-	case Link: // routes of a link that goes down vanish without a notice
+	case Link, Sysctl: // routes of a link that goes down vanish without a notice
 		return true
 	case Rule: // one may be meant by what it does not say
 		return n.Gone
@@ -272,8 +272,12 @@ func wide(o Object) Object {
 		return Neigh{Dev: o.Dev}
 	case FDB:
 		return FDB{Dev: o.Dev}
+	case Device:
+		return Device{Name: o.Name}
 	case Peer:
 		return Peer{Dev: o.Dev}
+	case Sysctl:
+		return Sysctl{Name: o.Name}
 	}
 	return o
 }

@@ -17,7 +17,7 @@ func watched(t *testing.T, k Kernel, interval time.Duration) (*Scopes, <-chan []
 	t.Helper()
 	scopes := scopesOn(t, k, filepath.Join(t.TempDir(), "ledger"))
 	node, peer := scopes.Begin("node"), scopes.Begin("10.50.7.0/24")
-	do(t, node, Op{Add, vx}, Op{Set, vxUp}, Op{Add, own})
+	do(t, node, Op{Add, vx}, Op{Set, vxUp}, Op{Add, own}, Op{Set, forward})
 	do(t, peer, Op{Add, toPeer}, Op{Add, toPeer6}, Op{Replace, neigh}, Op{Add, remote})
 	node.Keep()
 	peer.Keep()
@@ -50,6 +50,7 @@ func TestDamageIsToldSoonAndOnce(t *testing.T) {
 		{"an FDB entry is deleted", []Op{{Del, remote}}, []string{peer}},
 		{"an FDB entry leads elsewhere", []Op{{Replace, behind(remote, "192.0.2.99")}}, []string{peer}},
 		{"the only address of a link, with which go its routes, is deleted", []Op{{Del, own}}, []string{peer, "node"}},
+		{"a setting is changed", []Op{{Set, Sysctl{Name: forward.Name, Value: "0"}}}, []string{"node"}},
 		{"a link gets another MTU", []Op{{Set, Link{Name: "vx", MTU: 1300}}}, nil}, // nobody said which
 		{"a link is deleted", []Op{{Del, Link{Name: "vx"}}}, []string{peer, "node"}},
 	} {

@@ -14,7 +14,10 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-func (s *system) doDevice(d Device) error {
+func (s *system) doDevice(verb Verb, d Device) error {
+	if verb == Del {
+		d = d.cleared()
+	}
 	return s.configure(d.Name, wgtypes.Config{
 		PrivateKey: (*wgtypes.Key)(d.PrivateKey), ListenPort: d.ListenPort, FirewallMark: d.Mark,
 	})
