@@ -79,19 +79,24 @@ func unfit(have, want kernel.Link) (why []string) {
 	if have.Kind != want.Kind || want.VXLAN == nil {
 		return why
 	}
-	differs("underlying link", have.Lower, want.Lower)
 	h, w := have.VXLAN, want.VXLAN
 	differs("VNI", h.ID, w.ID)
 	differs("port", h.Port, w.Port)
-	differs("local address", said(h.Local), said(w.Local))
-	differs("remote address", said(h.Remote), said(w.Remote))
-	differs("learning", h.Learning, w.Learning)
 	differs("GBP", h.GBP, w.GBP)
-	if w.Checksum != nil {
-		differs("checksums", *h.Checksum, *w.Checksum)
+	if h.Remote.IsMulticast() {
+		differs("group", h.Remote, "none")
 	}
+	for _, a := range []netip.Addr{h.Local, h.Remote} {
+		if a.IsValid() {
+			differs("an underlay of IPv6", a.Is6(), w.Local.Is6())
+		}
+	}
+	differs("checksums", isOn(h.Checksum), isOn(w.Checksum))
 	return why
 }
+
+// isOn is what a switch stands at that the kernel has on unless told otherwise.
+func isOn(s *bool) bool { return s == nil || *s }
 
 // said is the address, the zero one for all that say none: the kernel tells no 0.0.0.0.
 func said(a netip.Addr) netip.Addr {
@@ -118,7 +123,37 @@ func changes(have, want kernel.Link) (change kernel.Link, why []string) {
 		why = append(why, "it is down")
 		change.State = want.State
 	}
+	if want.VXLAN != nil {
+		if more := tunnelChanges(have, want); len(more) > 0 {
+			why = append(why, more...)
+			change.Lower, change.VXLAN = want.Lower, want.VXLAN
+			if have.VXLAN.Remote.IsValid() {
+				v := *want.VXLAN
+				v.Remote = unspecified(have.VXLAN.Remote)
+				change.VXLAN = &v
+			}
+		}
+	}
 	return change, why
+}
+
+// tunnelChanges is what of a vxlan link's tunnel is not as wanted, and can be changed while packets pass.
+func tunnelChanges(have, want kernel.Link) (why []string) {
+	differs := differences(&why)
+	h, w := have.VXLAN, want.VXLAN
+	differs("underlying link", have.Lower, want.Lower)
+	differs("local address", said(h.Local), said(w.Local))
+	differs("remote address", said(h.Remote), said(w.Remote))
+	differs("learning", h.Learning, w.Learning)
+	return why
+}
+
+// unspecified is the address of the family that stands for none.
+func unspecified(a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }
 
 // differences returns a function that compares what is with what is wanted, and tells the difference in words.

@@ -25,7 +25,7 @@ func requireIP(t *testing.T) {
 // bounds its segments.
 var (
 	marks    = regexp.MustCompile(` proto 111|(?m)^\s+alias overlayd\n| local 192\.0\.2\.1 dev eth0`)
-	segments = regexp.MustCompile(`tso_max_size \d+`)
+	segments = regexp.MustCompile(`tso_max_size \d+|link-netnsid \d+`)
 )
 
 // stateBegins is where in the text of a step its state begins.

@@ -175,7 +175,20 @@ func (l Link) changed(to Link) Link {
 	if to.Master != "" || to.NoMaster {
 		l.Master = to.Master
 	}
+	if to.VXLAN != nil && l.VXLAN != nil {
+		v := *l.VXLAN
+		v.Local, v.Remote, v.Learning = specified(to.VXLAN.Local), specified(to.VXLAN.Remote), to.VXLAN.Learning
+		l.VXLAN, l.Lower = &v, cmp.Or(to.Lower, l.Lower)
+	}
 	return l
+}
+
+// specified is the address as the kernel tells it, which is not at all when it is 0.0.0.0 or ::.
+func specified(a netip.Addr) netip.Addr {
+	if a.IsUnspecified() {
+		return netip.Addr{}
+	}
+	return a
 }
 
 // delLink takes along what hangs on the link, and the other end of a veth.

@@ -83,7 +83,7 @@ func (l Link) isAs(have Link) bool {
 	v, h := l.VXLAN, have.VXLAN
 	return unsaidOr(l.Kind, have.Kind) && unsaidOr(l.MTU, have.MTU) && unsaidOr(l.Address, have.Address) && unsaidOr(l.State, have.State) &&
 		unsaidOr(l.Master, have.Master) && !(l.NoMaster && have.Master != "") &&
-		(v == nil || h != nil && v.ID == h.ID && unsaidOr(v.Port, h.Port))
+		(v == nil || h != nil && v.ID == h.ID && unsaidOr(v.Port, h.Port) && unsaidOr(specified(v.Local), h.Local) && v.Learning == h.Learning)
 }
 
 // isAs knows the private key by its public one. A port of 0 is any.

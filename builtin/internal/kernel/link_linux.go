@@ -85,6 +85,13 @@ func (s *system) setLink(l Link) error {
 	if l.Rename != "" {
 		a.text(unix.IFLA_IFNAME, l.Rename)
 	}
+	if l.VXLAN != nil {
+		lower, err := s.index(l.Lower)
+		if err != nil {
+			return err
+		}
+		a.nest(unix.IFLA_LINKINFO, kindAttrs(Link{Kind: "vxlan", VXLAN: l.VXLAN.changeable()}, lower))
+	}
 	if t != nil && l.State == Up {
 		if err := t.up(l.Name); err != nil {
 			return err

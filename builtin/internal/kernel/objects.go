@@ -25,7 +25,7 @@ type Link struct {
 	Lower    string    `json:",omitzero"` // the link below: vxlan's dev, vlan's link; "if7" in another namespace
 	Peer     string    `json:",omitzero"` // veth's other end, when it is made
 	TxQueue  int       `json:",omitzero"` // packets; 0 says nothing
-	VXLAN    *VXLAN    `json:",omitzero"` // for kind vxlan
+	VXLAN    *VXLAN    `json:",omitzero"` // for kind vxlan; Set: its ID, and the new Local, Remote and Learning, with Lower
 	VLAN     int       `json:",omitzero"` // for kind vlan: its id
 
 	// Known after List.

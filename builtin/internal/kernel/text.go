@@ -62,11 +62,21 @@ func (l Link) command(verb Verb) string {
 	w.when(l.NoMaster, "nomaster")
 	w.when(l.State == Up, "up")
 	w.when(l.State == Down, "down")
-	if verb == Add && l.Kind != "" {
+	switch {
+	case verb == Add && l.Kind != "":
 		w.add("type", l.Kind)
 		l.kindWords(w)
+	case l.VXLAN != nil:
+		w.add("type", "vxlan")
+		Link{Lower: l.Lower, VXLAN: l.VXLAN.changeable()}.kindWords(w)
+		w.when(l.VXLAN.Learning, "learning")
 	}
 	return w.String()
+}
+
+// changeable is that of a vxlan link which the kernel lets be changed once the link is made.
+func (v *VXLAN) changeable() *VXLAN {
+	return &VXLAN{ID: v.ID, Local: v.Local, Remote: v.Remote, Learning: v.Learning}
 }
 
 func (l Link) kindWords(w *words) {

@@ -113,6 +113,11 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 	if l.Master != "" || l.NoMaster {
 		back.Master, back.NoMaster = have.Master, have.Master == ""
 	}
+	if l.VXLAN != nil && have.VXLAN != nil {
+		v := *have.VXLAN
+		v.Local, v.Remote = orUnspecified(v.Local, l.VXLAN.Local), orUnspecified(v.Remote, l.VXLAN.Remote)
+		back.Lower, back.VXLAN = have.Lower, &v
+	}
 	inverse := []Op{{Set, back}}
 	// A new link-layer address makes the kernel forget the neighbours, permanent ones too.
 	if l.State == Down && have.State == Up || l.Address != "" {
@@ -120,6 +125,17 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 		return append(inverse, carried...), err
 	}
 	return inverse, nil
+}
+
+// orUnspecified is the address, or what takes away one that is as the other.
+func orUnspecified(a, other netip.Addr) netip.Addr {
+	switch {
+	case a.IsValid() || !other.IsValid():
+		return a
+	case other.Is6():
+		return netip.IPv6Unspecified()
+	}
+	return netip.IPv4Unspecified()
 }
 
 func (r *Run) inverseDevice(ctx context.Context, d Device) ([]Op, error) {
