@@ -44,24 +44,17 @@ func present(value []byte) []byte {
 
 // PublishConfig writes the network config where there is none. It answers fs.ErrExist where there is one.
 func (s *Store) PublishConfig(ctx context.Context, value []byte) error {
-	_, err := s.ReplaceConfig(ctx, value, 0)
-	return err
-}
-
-// ReplaceConfig overwrites the network config of the revision that Config returned, 0 for none, and returns the new
-// revision. It answers fs.ErrExist when another has been written since.
-func (s *Store) ReplaceConfig(ctx context.Context, value []byte, revision int64) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	same := clientv3.Compare(clientv3.ModRevision(s.ConfigKey()), "=", revision)
-	resp, err := s.client.Txn(ctx).If(same).Then(clientv3.OpPut(s.ConfigKey(), string(value))).Commit()
+	absent := clientv3.Compare(clientv3.ModRevision(s.ConfigKey()), "=", 0)
+	resp, err := s.client.Txn(ctx).If(absent).Then(clientv3.OpPut(s.ConfigKey(), string(value))).Commit()
 	if err == nil && !resp.Succeeded {
-		err = fmt.Errorf("not as it was at revision %d any more: %w", revision, fs.ErrExist)
+		err = fs.ErrExist
 	}
 	if err != nil {
-		return 0, fmt.Errorf("write etcd %s: %w", s.ConfigKey(), s.explain(ctx, err))
+		return fmt.Errorf("write etcd %s: %w", s.ConfigKey(), s.explain(ctx, err))
 	}
-	return resp.Header.Revision, nil
+	return nil
 }
 
 // WatchConfig calls set with the network config and the revision of its last change, at once, after each change, and again

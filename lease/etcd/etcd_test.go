@@ -298,11 +298,11 @@ func TestConfig(t *testing.T) {
 	if string(value) != "one" || revision != first.revision || first.value != "one" || err != nil {
 		t.Errorf("got %s@%d, %v, watched %v", value, revision, err, first)
 	}
-	second, err := store.ReplaceConfig(t.Context(), []byte("two"), revision)
+	second, err := store.ReplaceConfig(t.Context(), []byte("two"), revision, etcd.Author{})
 	if c := <-changes; err != nil || c != (change{"two", second}) {
 		t.Errorf("replaced: got %v, %v, want two@%d", c, err, second)
 	}
-	if _, err := store.ReplaceConfig(t.Context(), []byte("three"), revision); !errors.Is(err, fs.ErrExist) {
+	if _, err := store.ReplaceConfig(t.Context(), []byte("three"), revision, etcd.Author{}); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("replacing an old revision: got %v, want fs.ErrExist", err)
 	}
 	cancel()

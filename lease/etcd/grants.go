@@ -16,8 +16,11 @@ type Grant struct {
 // NodeGrants are all the rights that a daemon needs for a network with these keys, and the lease commands too.
 func NodeGrants(prefix string) []Grant { return grants(prefix, false) }
 
-// OperatorGrants are the rights of NodeGrants and that of writing the network config.
-func OperatorGrants(prefix string) []Grant { return grants(prefix, true) }
+// OperatorGrants are the rights of NodeGrants and those of writing the network config and its history.
+func OperatorGrants(prefix string) []Grant {
+	s := Store{prefix: path.Join("/", prefix)}
+	return append(grants(prefix, true), Grant{Key: s.history(), Prefix: true, Write: true})
+}
 
 func grants(prefix string, writeConfig bool) []Grant {
 	s := Store{prefix: path.Join("/", prefix)}
