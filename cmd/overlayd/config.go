@@ -6,14 +6,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
 
@@ -22,70 +23,55 @@ const etcdPatience = 5 * time.Second
 
 func newConfigCommand() *cobra.Command {
 	return newGroup("config", "Look at the network config and change it",
-		newConfigGetCommand(), newConfigPutCommand(), newConfigCheckCommand())
+		newConfigGetCommand(), newConfigCheckCommand(), newConfigDiffCommand(), newConfigPutCommand(), newConfigEditCommand(),
+		newConfigHistoryCommand(), newConfigRollbackCommand())
 }
 
 func newConfigGetCommand() *cobra.Command {
 	var s settings
+	var output string
 	c := &cobra.Command{
 		Use:   "get",
 		Short: "Print the network config that etcd holds",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			show, ok := map[string]func([]byte) []byte{"json": indented, "yaml": asYAML}[output]
+			if !ok {
+				return refuse(exitUsage, fmt.Errorf("output %q: not one of json, yaml", output))
+			}
 			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
 				value, revision, err := store.Config(ctx)
 				if errors.Is(err, fs.ErrNotExist) {
-					return refuse(exitFailed, fmt.Errorf("etcd %s: there is no network config", store.ConfigKey()), "write one with "+s.putCommand("FILE"))
+					return s.noConfig(store)
 				}
 				if err != nil {
 					return err
 				}
-				var text bytes.Buffer
-				if json.Indent(&text, value, "", "  ") != nil {
-					text.Reset()
-					text.Write(value)
-				}
 				fmt.Fprintf(c.ErrOrStderr(), "etcd %s@%d\n", store.ConfigKey(), revision)
-				_, err = fmt.Fprintln(c.OutOrStdout(), text.String())
+				_, err = c.OutOrStdout().Write(show(value))
 				return err
 			})
 		},
 	}
+	c.Flags().StringVarP(&output, "output", "o", "json", "`FORMAT`: json or yaml")
 	s.etcdFlags(c.Flags())
 	return c
 }
 
-func newConfigPutCommand() *cobra.Command {
-	var s settings
-	c := &cobra.Command{
-		Use:   "put FILE",
-		Short: "Check a network config and write it to etcd, where running daemons take it up",
-		Args:  oneFile,
-		RunE: func(c *cobra.Command, args []string) error {
-			value, err := readNetworkFile(args[0])
-			if err != nil {
-				return refuse(exitConfig, err)
-			}
-			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
-				old, revision, err := store.Config(ctx)
-				switch {
-				case errors.Is(err, fs.ErrNotExist):
-				case err != nil:
-					return err
-				case lease.SameJSON(old, value):
-					_, err = fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d says the same already\n", store.ConfigKey(), revision)
-					return err
-				}
-				if revision, err = store.ReplaceConfig(ctx, value, revision); err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d written\n", store.ConfigKey(), revision)
-				return err
-			})
-		},
+// noConfig says that etcd holds no network config.
+func (s *settings) noConfig(store *etcd.Store) error {
+	return refuse(exitFailed, fmt.Errorf("etcd %s: there is no network config", store.ConfigKey()), "write one with "+s.putCommand("FILE"))
+}
+
+// indented is JSON laid out for people. What is no JSON stays as it is.
+func indented(value []byte) []byte {
+	var text bytes.Buffer
+	if json.Indent(&text, value, "", "  ") != nil {
+		text.Reset()
+		text.Write(value)
 	}
-	s.etcdFlags(c.Flags())
-	return c
+	text.WriteByte('\n')
+	return text.Bytes()
 }
 
 func newConfigCheckCommand() *cobra.Command {
@@ -94,10 +80,14 @@ func newConfigCheckCommand() *cobra.Command {
 		Short: "Read a network config as the daemon would, and touch nothing",
 		Args:  oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := readNetworkFile(args[0]); err != nil {
+			value, err := readNetworkFile(c.InOrStdin(), args[0])
+			if err != nil {
 				return refuse(exitConfig, err)
 			}
-			_, err := fmt.Fprintf(c.OutOrStdout(), "%s: valid\n", args[0])
+			if err := showFindings(c.ErrOrStderr(), value); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s: valid\n", args[0])
 			return err
 		},
 	}
@@ -131,20 +121,34 @@ func (s *settings) withStore(c *cobra.Command, f func(context.Context, *etcd.Sto
 }
 
 // readNetworkFile reads and checks the network config of a file, which may be a daemon config that holds one, and returns
-// it as etcd is to hold it.
-func readNetworkFile(path string) ([]byte, error) {
+// it as etcd is to hold it. The path - stands for stdin.
+func readNetworkFile(stdin io.Reader, path string) ([]byte, error) {
 	var s settings
-	file, err := readConfigFile(path, newFlagSet(&s))
+	read := func() ([]byte, error) { return os.ReadFile(path) }
+	if path == "-" {
+		read = func() ([]byte, error) { return io.ReadAll(stdin) }
+	}
+	text, err := read()
+	if err != nil {
+		return nil, readError(err)
+	}
+	file, err := parseConfigFile(path, text, newFlagSet(&s))
 	if err != nil {
 		return nil, err
 	}
 	if file.network == nil {
 		return nil, fmt.Errorf("%s: no network config in it", path)
 	}
-	if _, _, err := new(daemon).readNetwork(file.network); err != nil {
+	if err := checkNetwork(file.network); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return compact(file.network), nil
+}
+
+// checkNetwork refuses what no daemon can use.
+func checkNetwork(value []byte) error {
+	_, _, err := new(daemon).readNetwork(value)
+	return err
 }
 
 // newFlagSet returns the daemon's flags for those who need to know their names.

@@ -28,13 +28,17 @@ type entry struct {
 	line   int
 }
 
-// readConfigFile tells the two kinds of file apart by their keys: a daemon config has a mapping under network:, or a
-// key that is a flag's name.
 func readConfigFile(path string, flags *pflag.FlagSet) (*configFile, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, readError(err)
 	}
+	return parseConfigFile(path, text, flags)
+}
+
+// parseConfigFile tells the two kinds of file apart by their keys: a daemon config has a mapping under network:, or a
+// key that is a flag's name.
+func parseConfigFile(path string, text []byte, flags *pflag.FlagSet) (*configFile, error) {
 	var document yaml.Node
 	if yaml.Unmarshal(text, &document) == nil && isDaemonConfig(&document, flags) {
 		return parseDaemonConfig(path, document.Content[0], flags)

@@ -50,5 +50,5 @@ func demoConfig(path string) ([]byte, error) {
 	if path == "" {
 		return examples.VXLAN, nil
 	}
-	return readNetworkFile(path)
+	return readNetworkFile(os.Stdin, path)
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const roleHelp = `Print the etcdctl commands, of API version 3, that make a role with the least rights a daemon needs and a user who has it; run
-them as etcd's root. The lease commands need the same rights. With --operator the role may also write the network config, for
-overlayd config put.
+them as etcd's root. The lease commands need the same rights. With --operator the role may also write the network config and its
+history, for overlayd config put, edit and rollback.
 
 etcdctl asks for the user's password. A user with --no-password in its place is known by the common name of its client
 certificate.`

@@ -19,22 +19,14 @@ func newHookCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "check FILE", Short: "Look for mistakes in hooks", Long: hookCheckHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			value, err := readNetworkFile(args[0])
+			value, err := readNetworkFile(c.InOrStdin(), args[0])
 			if err != nil {
 				return refuse(exitConfig, err)
 			}
-			network, err := lease.ParseNetwork(value)
+			findings, err := lintNetwork(value)
 			if err != nil {
-				return refuse(exitConfig, err)
+				return err
 			}
-			if network.Backend.Type != "extension" {
-				return nil
-			}
-			config, err := hookrunner.Parse(network.Backend.Raw)
-			if err != nil {
-				return refuse(exitConfig, err)
-			}
-			findings := config.Lint()
 			for _, f := range findings {
 				fmt.Fprintln(c.OutOrStdout(), f)
 			}
@@ -44,4 +36,14 @@ func newHookCheckCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// lintNetwork is what the linter finds in the hooks of a valid network config.
+func lintNetwork(value []byte) ([]hookrunner.Finding, error) {
+	network, err := lease.ParseNetwork(value)
+	if err != nil || network.Backend.Type != "extension" {
+		return nil, err
+	}
+	config, err := hookrunner.Parse(network.Backend.Raw)
+	return config.Lint(), err
 }

@@ -96,7 +96,7 @@ func (s *Store) remembering(seen past, value []byte, author Author) ([]clientv3.
 	if seen.config == nil {
 		return ops, nil
 	}
-	record, err := json.Marshal(replacedRecord{seen.author(), seen.config.Value})
+	record, err := json.Marshal(replacedRecord{seen.author(seen.revision()), seen.config.Value})
 	if err != nil {
 		return nil, err
 	}
@@ -143,9 +143,9 @@ func (p past) revision() int64 {
 	return p.config.ModRevision
 }
 
-// author is the config's, if it was written by ReplaceConfig.
-func (p past) author() (a Author) {
-	if p.config != nil && p.newest != nil && p.newest.ModRevision == p.config.ModRevision {
+// author is who wrote the config of the revision, if that is what ReplaceConfig wrote last.
+func (p past) author(revision int64) (a Author) {
+	if p.newest != nil && p.newest.ModRevision == revision {
 		_ = json.Unmarshal(p.newest.Value, &a) // who wrote nonsense there is not known
 	}
 	return a
@@ -183,8 +183,7 @@ func (s *Store) versions(ctx context.Context) ([]Version, error) {
 		versions = append(versions, v)
 	}
 	if seen.config != nil {
-		versions = append(versions, Version{seen.config.ModRevision, present(seen.config.Value), seen.author()})
-		kept, err := s.kept(ctx, seen.config)
+		kept, err := s.kept(ctx, seen)
 		if err != nil {
 			return nil, err
 		}
@@ -194,18 +193,20 @@ func (s *Store) versions(ctx context.Context) ([]Version, error) {
 	return slices.CompactFunc(versions, func(a, b Version) bool { return a.Revision == b.Revision }), nil
 }
 
-// kept is what etcd still has from before the config in use, back to the last time when there was none.
-func (s *Store) kept(ctx context.Context, config *mvccpb.KeyValue) (versions []Version, err error) {
-	for at := config; at.Version > 1 && len(versions) < historyLength; {
+// kept is the config in use and what etcd still has from before it, back to the last time when there was none.
+func (s *Store) kept(ctx context.Context, seen past) (versions []Version, err error) {
+	for at := seen.config; ; {
+		versions = append(versions, Version{at.ModRevision, present(at.Value), seen.author(at.ModRevision)})
+		if at.Version == 1 || len(versions) > historyLength {
+			return versions, nil
+		}
 		resp, err := s.client.Get(ctx, s.ConfigKey(), clientv3.WithRev(at.ModRevision-1))
 		if errors.Is(err, rpctypes.ErrCompacted) || err == nil && len(resp.Kvs) == 0 {
-			break
+			return versions, nil
 		}
 		if err != nil {
 			return nil, err
 		}
 		at = resp.Kvs[0]
-		versions = append(versions, Version{Revision: at.ModRevision, Value: present(at.Value)})
 	}
-	return versions, nil
 }

@@ -56,6 +56,9 @@ func TestHistoryRemembersWhatWasReplacedAndFindsWhatEtcdKeeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if got := said(t, store); got[2] != `by hand 1 by "ada"` {
+		t.Errorf("replaced by other means, its author is forgotten: %v", got)
+	}
 	replace("by hand 2")
 
 	want := []string{`by hand 2 by "ada"`, `etcdctl 2 by ""`, `etcdctl 1 by ""`, `by hand 1 by ""`, `published by ""`}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/overlayd/overlayd/lease"
+	"github.com/overlayd/overlayd/lease/etcd"
+)
+
+// A configChange is one key that two network configs differ in.
+type configChange struct {
+	Key string          `json:"key"` // with those above it, as Backend.Type
+	Old json.RawMessage `json:"old,omitempty"`
+	New json.RawMessage `json:"new,omitempty"`
+}
+
+// secretKeys are those whose values are not for everybody's eyes, in lower case.
+var secretKeys = []string{"backend.psk"}
+
+// configChanges returns what is different in two network configs, keys that only one has included, in the order of their names.
+// Names are the same in any case of letters. A config that is no JSON object differs as a whole.
+func configChanges(old, new []byte) []configChange {
+	was, is := map[string]configChange{}, map[string]configChange{}
+	flatten(old, "", func(key string, value json.RawMessage) {
+		was[strings.ToLower(key)] = configChange{Key: key, Old: value}
+	})
+	flatten(new, "", func(key string, value json.RawMessage) { is[strings.ToLower(key)] = configChange{Key: key, New: value} })
+	var changes []configChange
+	for name, c := range is {
+		c.Old = was[name].Old
+		delete(was, name)
+		if !lease.SameJSON(c.Old, c.New) && !bytes.Equal(c.Old, c.New) {
+			changes = append(changes, c)
+		}
+	}
+	for _, c := range was {
+		changes = append(changes, c)
+	}
+	slices.SortFunc(changes, func(a, b configChange) int { return strings.Compare(a.Key, b.Key) })
+	return changes
+}
+
+// flatten calls leaf with each value in a JSON object that is no object itself, and its key with those above it.
+func flatten(text json.RawMessage, above string, leaf func(string, json.RawMessage)) {
+	var object map[string]json.RawMessage
+	if json.Unmarshal(text, &object) != nil || object == nil {
+		if len(text) > 0 {
+			leaf(cmp.Or(above, "the whole config"), text)
+		}
+		return
+	}
+	for key, value := range object {
+		if above != "" {
+			key = above + "." + key
+		}
+		flatten(value, key, leaf)
+	}
+}
+
+// write shows the change as a diff of lines.
+func (c configChange) write(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintln(&b, visible(c.Key))
+	if slices.Contains(secretKeys, strings.ToLower(c.Key)) {
+		c = configChange{c.Key, hidden(c.Old), hidden(c.New)}
+	}
+	old, new := lines(c.Old), lines(c.New)
+	common := 0
+	for common < min(len(old), len(new)) && old[common] == new[common] {
+		common++
+	}
+	after := 0
+	for after < min(len(old), len(new))-common && old[len(old)-1-after] == new[len(new)-1-after] {
+		after++
+	}
+	for _, part := range []struct {
+		sign  string
+		lines []string
+	}{{" ", old[:common]}, {"-", old[common : len(old)-after]}, {"+", new[common : len(new)-after]}, {" ", old[len(old)-after:]}} {
+		for _, line := range part.lines {
+			fmt.Fprintf(&b, "%s %s\n", part.sign, visible(line))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// hidden stands for a value that is there.
+func hidden(value json.RawMessage) json.RawMessage {
+	if value == nil {
+		return nil
+	}
+	return json.RawMessage(`"***"`)
+}
+
+// visible is a line without what a terminal would obey.
+func visible(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, line)
+}
+
+// lines is a value as people write it: of a text, its lines; none of an absent value.
+func lines(value json.RawMessage) []string {
+	if value == nil {
+		return nil
+	}
+	var text string
+	if json.Unmarshal(value, &text) != nil {
+		text = string(value)
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}
+
+// showChanges says what the change of the network config in etcd is, and what the nodes will do about it.
+func showChanges(w io.Writer, old, new []byte) error {
+	for _, c := range configChanges(old, new) {
+		if err := c.write(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const configDiffHelp = `Show in which keys the network config of a file differs from the one in etcd, and what running nodes would do if it were
+put there. FILE is - for standard input. The exit status is 1 when there are differences.`
+
+func newConfigDiffCommand() *cobra.Command {
+	var s settings
+	c := &cobra.Command{
+		Use: "diff FILE", Short: "Show what putting a network config would change", Long: configDiffHelp, Args: oneFile,
+		RunE: func(c *cobra.Command, args []string) error {
+			value, err := readNetworkFile(c.InOrStdin(), args[0])
+			if err != nil {
+				return refuse(exitConfig, err)
+			}
+			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
+				old, revision, err := store.Config(ctx)
+				if err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+				if lease.SameJSON(old, value) {
+					_, err = fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d says the same\n", store.ConfigKey(), revision)
+					return err
+				}
+				if err := showChanges(c.OutOrStdout(), old, value); err != nil {
+					return err
+				}
+				return &refusal{status: exitFailed, said: true, err: errors.New("the configs differ")}
+			})
+		},
+	}
+	s.etcdFlags(c.Flags())
+	return c
+}
