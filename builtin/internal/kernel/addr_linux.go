@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -10,21 +11,10 @@ import (
 
 var scopes = spelling{0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 
-func (s *system) doAddr(verb Verb, a Addr) error {
-	header, list, err := s.addrRequest(a)
+func (n numbers) addr(verb Verb, a Addr) (message, error) {
+	index, err := n.of(a.Dev)
 	if err != nil {
-		return err
-	}
-	if verb == Del {
-		return s.send(unix.RTM_DELADDR, 0, header, list)
-	}
-	return s.send(unix.RTM_NEWADDR, creation(verb), header, list)
-}
-
-func (s *system) addrRequest(a Addr) (*nl.IfAddrmsg, attrs, error) {
-	index, err := s.index(a.Dev)
-	if err != nil {
-		return nil, nil, err
+		return message{}, err
 	}
 	ip, other := a.Prefix.Addr(), a.Prefix
 	if a.Peer.IsValid() {
@@ -35,7 +25,7 @@ func (s *system) addrRequest(a Addr) (*nl.IfAddrmsg, attrs, error) {
 	if a.Scope != "" {
 		scope, err := scopes.number(a.Scope)
 		if err != nil {
-			return nil, nil, err
+			return message{}, err
 		}
 		header.Scope = uint8(scope)
 	} else if ip.Is4() && ip.IsLoopback() {
@@ -49,7 +39,7 @@ func (s *system) addrRequest(a Addr) (*nl.IfAddrmsg, attrs, error) {
 		list.text(unix.IFA_LABEL, a.Label)
 	}
 	list.said32(unix.IFA_FLAGS, bit(a.NoPrefix)*unix.IFA_F_NOPREFIXROUTE|bit(a.NoDAD)*unix.IFA_F_NODAD)
-	return header, list, nil
+	return request(verb, unix.RTM_NEWADDR, unix.RTM_DELADDR, header, list), nil
 }
 
 // listAddrs lists the addresses of one link, or of all, in one family or both.
@@ -129,7 +119,7 @@ func readAddr(m []byte, names names) Addr {
 
 // lifetime reads seconds, of which the greatest number is forever.
 func lifetime(b []byte) time.Duration {
-	if n := nl.NativeEndian().Uint32(b); n != ^uint32(0) {
+	if n := binary.NativeEndian.Uint32(b); n != ^uint32(0) {
 		return time.Duration(n) * time.Second
 	}
 	return 0

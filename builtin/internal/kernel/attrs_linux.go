@@ -5,21 +5,39 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
-	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
-// attrs are the attributes of a request, in the order they were put.
-type attrs []nl.NetlinkRequestData
+// attrs are the attributes of a request in the kernel's form, in the order they were put.
+type attrs []byte
 
-func (a *attrs) put(kind int, value []byte) { *a = append(*a, nl.NewRtAttr(kind, value)) }
+// begin puts the head of an attribute whose value has the size, and room for the value, which it returns.
+func (a *attrs) begin(kind, size int) []byte {
+	native := binary.NativeEndian
+	*a = native.AppendUint16(*a, uint16(unix.SizeofRtAttr+size))
+	*a = native.AppendUint16(*a, uint16(kind))
+	at := len(*a)
+	*a = slices.Grow(*a, aligned(size))[:at+aligned(size)]
+	value := (*a)[at:]
+	clear(value)
+	return value
+}
 
-func (a *attrs) u8(kind int, value int)  { a.put(kind, []byte{byte(value)}) }
-func (a *attrs) u16(kind int, value int) { a.put(kind, nl.Uint16Attr(uint16(value))) }
-func (a *attrs) u32(kind int, value int) { a.put(kind, nl.Uint32Attr(uint32(value))) }
+func (a *attrs) put(kind int, value []byte) { copy(a.begin(kind, len(value)), value) }
 
-func (a *attrs) text(kind int, value string) { a.put(kind, nl.ZeroTerminated(value)) }
+func (a *attrs) u8(kind int, value int) { a.begin(kind, 1)[0] = byte(value) }
+func (a *attrs) u16(kind int, value int) {
+	binary.NativeEndian.PutUint16(a.begin(kind, 2), uint16(value))
+}
+func (a *attrs) u32(kind int, value int) {
+	binary.NativeEndian.PutUint32(a.begin(kind, 4), uint32(value))
+}
+
+// text puts a string, which ends in a zero.
+func (a *attrs) text(kind int, value string) { copy(a.begin(kind, len(value)+1), value) }
 
 // said32 puts a number that is not zero.
 func (a *attrs) said32(kind int, value int) {
@@ -30,8 +48,13 @@ func (a *attrs) said32(kind int, value int) {
 
 // ip puts an address that is valid.
 func (a *attrs) ip(kind int, value netip.Addr) {
-	if value.IsValid() {
-		a.put(kind, value.AsSlice())
+	switch {
+	case value.Is4():
+		four := value.As4()
+		copy(a.begin(kind, len(four)), four[:])
+	case value.IsValid():
+		sixteen := value.As16()
+		copy(a.begin(kind, len(sixteen)), sixteen[:])
 	}
 }
 
@@ -49,22 +72,18 @@ func (a *attrs) mac(kind int, value MAC) error {
 }
 
 // nest puts attributes inside of one.
-func (a *attrs) nest(kind int, inner attrs) {
-	outer := nl.NewRtAttr(kind, nil)
-	for _, i := range inner {
-		outer.AddChild(i)
-	}
-	*a = append(*a, outer)
-}
+func (a *attrs) nest(kind int, inner attrs) { a.put(kind, inner) }
 
 // visit calls f with each attribute in b and stops at one that is cut short.
 func visit(b []byte, f func(kind int, value []byte)) {
-	list, err := nl.ParseRouteAttr(b)
-	if err != nil {
-		return
-	}
-	for _, a := range list {
-		f(int(a.Attr.Type&^(syscall.NLA_F_NESTED|syscall.NLA_F_NET_BYTEORDER)), a.Value)
+	for len(b) >= unix.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofRtAttr || size > len(b) {
+			return
+		}
+		kind := binary.NativeEndian.Uint16(b[2:]) &^ (unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+		f(int(kind), b[unix.SizeofRtAttr:size])
+		b = b[min(aligned(size), len(b)):]
 	}
 }
 
@@ -73,9 +92,9 @@ func number(b []byte) int {
 	case 1:
 		return int(b[0])
 	case 2:
-		return int(nl.NativeEndian().Uint16(b))
+		return int(binary.NativeEndian.Uint16(b))
 	case 4:
-		return int(nl.NativeEndian().Uint32(b))
+		return int(binary.NativeEndian.Uint32(b))
 	}
 	return 0
 }

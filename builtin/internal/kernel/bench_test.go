@@ -11,18 +11,24 @@ import (
 	"github.com/overlayd/overlayd/internal/journal"
 )
 
-// BenchmarkPeer is the vxlan example's three objects of one peer, bare and in a scope with a ledger.
-func BenchmarkPeer(b *testing.B) {
+// benchKernel opens the real kernel in a new namespace.
+func benchKernel(b *testing.B) Kernel {
+	b.Helper()
 	ns, err := netns.New()
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer ns.Close()
 	var k Kernel
 	if err := ns.Do(func() (err error) { k, err = Open(quiet); return err }); err != nil {
 		b.Fatal(err)
 	}
-	defer k.Close()
+	b.Cleanup(func() { k.Close(); ns.Close() })
+	return k
+}
+
+// BenchmarkPeer is the vxlan example's three objects of one peer, bare and in a scope with a ledger.
+func BenchmarkPeer(b *testing.B) {
+	k := benchKernel(b)
 	peer := func(i int) []Op {
 		at := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0})
 		hardware := MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", byte(i>>8), byte(i)))

@@ -57,6 +57,24 @@ func (f *Fake) Do(ctx context.Context, ops ...Op) error {
 	return nil
 }
 
+// Batch is part of Kernel.
+func (f *Fake) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, f, ops) }
+
+// eachOf is a Batch of one after the other.
+func eachOf(ctx context.Context, k interface {
+	Do(context.Context, ...Op) error
+}, ops []Op) (errs []error) {
+	for i, op := range ops {
+		if err := k.Do(ctx, op); err != nil {
+			if errs == nil {
+				errs = make([]error, len(ops))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
 // Watch is part of Kernel.
 func (f *Fake) Watch(ctx context.Context, notice func(Notice)) error {
 	set := func(n func(Notice)) {

@@ -19,6 +19,10 @@ type Kernel interface {
 	// Do carries out the operations in order and stops at the first that fails. Its error is an *OpError, which is
 	// fs.ErrExist or fs.ErrNotExist when the object was, or was not, there.
 	Do(context.Context, ...Op) error
+	// Batch carries out the operations in order, whichever of them fail, and far faster than Do where they are many. It returns
+	// nil when none failed, and else an error for each, nil for those that succeeded; they are as Do's. Operations that were
+	// not begun when the context ended have its error.
+	Batch(context.Context, []Op) []error
 	// List returns the objects of the type of like, in the kernel's order. Fields of like that are set narrow the
 	// list where the kernel can, such as a Route's Table.
 	List(ctx context.Context, like Object) ([]Object, error)

@@ -157,7 +157,7 @@ func kindAttrs(l Link, lower int) attrs {
 	case l.VLAN != 0:
 		data.u16(nl.IFLA_VLAN_ID, l.VLAN)
 	case l.Kind == "veth" && l.Peer != "":
-		peer := attrs{nl.NewIfInfomsg(unix.AF_UNSPEC)}
+		peer := attrs(nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize())
 		peer.text(unix.IFLA_IFNAME, l.Peer)
 		data.nest(vethPeer, peer)
 	}

@@ -21,53 +21,47 @@ var fdbStates = spelling{
 	netlink.NUD_STALE:                         "stale",
 }
 
-func (s *system) doNeigh(verb Verb, n Neigh) error {
-	header := netlink.Ndmsg{Family: family(n.IP)}
-	state, err := neighStates.number(stateOr(n.State))
+func (n numbers) neigh(verb Verb, o Neigh) (message, error) {
+	header := netlink.Ndmsg{Family: family(o.IP)}
+	state, err := neighStates.number(stateOr(o.State))
 	if err != nil {
-		return err
+		return message{}, err
 	}
 	if verb != Del {
 		header.State = uint16(state)
 	}
-	var a attrs
-	a.ip(netlink.NDA_DST, n.IP)
-	if err := a.mac(netlink.NDA_LLADDR, n.Address); err != nil {
-		return err
+	a := make(attrs, 0, 48)
+	a.ip(netlink.NDA_DST, o.IP)
+	if err := a.mac(netlink.NDA_LLADDR, o.Address); err != nil {
+		return message{}, err
 	}
-	return s.neighbour(verb, n.Dev, header, a)
+	return n.neighbour(verb, o.Dev, header, a)
 }
 
-// neighbour sends a request about a neighbour or an FDB entry, which the kernel keeps behind one message.
-func (s *system) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs) error {
-	index, err := s.index(dev)
-	if err != nil {
-		return err
-	}
+// neighbour is a request about a neighbour or an FDB entry, which the kernel keeps behind one message.
+func (n numbers) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs) (message, error) {
+	index, err := n.of(dev)
 	header.Index = uint32(index)
-	if verb == Del {
-		return s.send(unix.RTM_DELNEIGH, 0, &header, a)
-	}
-	return s.send(unix.RTM_NEWNEIGH, creation(verb), &header, a)
+	return request(verb, unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, &header, a), err
 }
 
-func (s *system) doFDB(verb Verb, f FDB) error {
+func (n numbers) fdb(verb Verb, f FDB) (message, error) {
 	header := netlink.Ndmsg{Family: unix.AF_BRIDGE, Flags: netlink.NTF_SELF}
 	if f.Master {
 		header.Flags = netlink.NTF_MASTER
 	}
 	state, err := fdbStates.number(stateOr(f.State))
 	if err != nil {
-		return err
+		return message{}, err
 	}
 	header.State = uint16(state)
-	via, err := s.index(f.Via)
+	via, err := n.of(f.Via)
 	if err != nil {
-		return err
+		return message{}, err
 	}
-	var a attrs
+	a := make(attrs, 0, 48)
 	if err := a.mac(netlink.NDA_LLADDR, f.Address); err != nil {
-		return err
+		return message{}, err
 	}
 	a.ip(netlink.NDA_DST, f.Dst)
 	if f.VLAN != 0 {
@@ -78,7 +72,7 @@ func (s *system) doFDB(verb Verb, f FDB) error {
 	}
 	a.said32(netlink.NDA_VNI, f.VNI)
 	a.said32(netlink.NDA_IFINDEX, via)
-	return s.neighbour(verb, f.Dev, header, a)
+	return n.neighbour(verb, f.Dev, header, a)
 }
 
 // listNeighs asks for one neighbour when address and device are given. Otherwise it lists those of one device or all, in

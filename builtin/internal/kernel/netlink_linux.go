@@ -6,20 +6,20 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink/nl"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl"
 )
 
-// system is the kernel of the namespace it was opened in. Changes and questions have sockets of their own: changes want
-// the kernel's sentences about errors, on which nl stumbles when they come at the end of a list.
+// system is the kernel of the namespace it was opened in. Changes and questions have sockets of their own, so that a long list
+// holds up no change.
 type system struct {
-	changes map[int]*nl.SocketHandle
-	lists   map[int]*nl.SocketHandle
+	changes *socket
+	lists   *socket
 	notices *os.File // a socket on which the kernel tells of changes while somebody watches
 	ioctl   int
 	// What is opened here is of this namespace; files in /proc/sys are of the thread's.
@@ -45,11 +45,10 @@ func (s *system) open() (err error) {
 	if s.namespace, err = os.Open("/proc/thread-self/ns/net"); err != nil {
 		return fmt.Errorf("identify network namespace: %w", err)
 	}
-	if s.changes, err = openRoute(unix.NETLINK_EXT_ACK); err != nil {
+	if s.changes, err = openSocket(); err != nil {
 		return err
 	}
-	// Without strict checking the kernel takes no notice of what narrows a list.
-	if s.lists, err = openRoute(unix.NETLINK_GET_STRICT_CHK); err != nil {
+	if s.lists, err = openSocket(); err != nil {
 		return err
 	}
 	if s.notices, err = openNotices(); err != nil {
@@ -61,30 +60,13 @@ func (s *system) open() (err error) {
 	return nil
 }
 
-// openRoute opens a socket, in the form that nl wants, with one option turned on.
-func openRoute(option int) (map[int]*nl.SocketHandle, error) {
-	socket, err := nl.GetNetlinkSocketAt(netns.None(), netns.None(), unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
-	}
-	err = errors.Join(
-		unix.SetsockoptInt(socket.GetFd(), unix.SOL_NETLINK, option, 1),
-		socket.SetReceiveTimeout(&unix.Timeval{Sec: 30}),
-	)
-	if err != nil {
-		socket.Close()
-		return nil, fmt.Errorf("set up netlink socket: %w", err)
-	}
-	return map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: socket}}, nil
-}
-
 // Close is part of Kernel.
 func (s *system) Close() error {
 	s.tunnels.close()
 	s.closeControl()
-	for _, sockets := range []map[int]*nl.SocketHandle{s.changes, s.lists} {
-		for _, h := range sockets {
-			h.Close()
+	for _, c := range []*socket{s.changes, s.lists} {
+		if c != nil {
+			c.close()
 		}
 	}
 	if s.notices != nil {
@@ -116,16 +98,6 @@ func (s *system) do(op Op) error {
 	switch o := op.Object.(type) {
 	case Link:
 		return s.doLink(op.Verb, o)
-	case Addr:
-		return s.doAddr(op.Verb, o)
-	case Route:
-		return s.doRoute(op.Verb, o)
-	case Rule:
-		return s.doRule(op.Verb, o)
-	case Neigh:
-		return s.doNeigh(op.Verb, o)
-	case FDB:
-		return s.doFDB(op.Verb, o)
 	case Device:
 		return s.doDevice(op.Verb, o)
 	case Peer:
@@ -133,7 +105,11 @@ func (s *system) do(op Op) error {
 	case Sysctl:
 		return s.doSysctl(op.Verb, o)
 	}
-	return fmt.Errorf("unknown object %T", op.Object)
+	m, err := s.numbers().request(op)
+	if err != nil {
+		return err
+	}
+	return s.carry(m)
 }
 
 // List is part of Kernel.
@@ -184,43 +160,44 @@ func creation(verb Verb) int {
 	}[verb]
 }
 
+// request is what makes or changes something, or deletes it, as the verb says.
+func request(verb Verb, making, deleting int, header nl.NetlinkRequestData, a attrs) message {
+	if verb == Del {
+		return newMessage(deleting, 0, header, a)
+	}
+	return newMessage(making, creation(verb), header, a)
+}
+
 // send carries out one request and waits for the kernel's word.
-func (s *system) send(kind, flags int, header nl.NetlinkRequestData, attrs attrs) error {
-	_, err := request(s.changes, kind, flags|unix.NLM_F_ACK, header, attrs).Execute(unix.NETLINK_ROUTE, 0)
+func (s *system) send(kind, flags int, header nl.NetlinkRequestData, a attrs) error {
+	return s.carry(newMessage(kind, flags, header, a))
+}
+
+func (s *system) carry(m message) (err error) {
+	s.changes.carry(context.Background(), []message{m}, func(_ int, refused error) { err = refused })
 	return err
 }
 
-// dump calls visit with each answer to a request. The kernel says when a table changed while it was being read: the table
+// dump calls visit with each answer to a question. The kernel says when a table changed while it was being read: the table
 // is then read again, a few times before what there is has to do.
-func (s *system) dump(kind, flags int, header nl.NetlinkRequestData, attrs attrs, visit func([]byte)) error {
-	const patience = 10
+func (s *system) dump(kind, flags int, header nl.NetlinkRequestData, a attrs, visit func([]byte)) error {
+	const tries = 10
+	question := newMessage(kind, flags, header, a)
 	for try := 1; ; try++ {
 		var answers [][]byte
-		err := request(s.lists, kind, flags, header, attrs).ExecuteIter(unix.NETLINK_ROUTE, 0, func(m []byte) bool {
-			answers = append(answers, m)
-			return true
-		})
-		if errors.Is(err, nl.ErrDumpInterrupted) && try < patience {
+		torn, err := s.lists.ask(question, func(m []byte) { answers = append(answers, slices.Clone(m)) })
+		if err != nil {
+			return err
+		}
+		if torn && try < tries {
 			time.Sleep(time.Duration(try) * time.Millisecond)
 			continue
-		}
-		if err != nil && !errors.Is(err, nl.ErrDumpInterrupted) {
-			return err
 		}
 		for _, a := range answers {
 			visit(a)
 		}
 		return nil
 	}
-}
-
-func request(over map[int]*nl.SocketHandle, kind, flags int, header nl.NetlinkRequestData, attrs attrs) *nl.NetlinkRequest {
-	r := &nl.NetlinkRequest{Sockets: over}
-	r.Type = uint16(kind)
-	r.Flags = uint16(unix.NLM_F_REQUEST | flags)
-	r.AddData(header)
-	r.Data = append(r.Data, attrs...)
-	return r
 }
 
 // index is the number of the link of that name, 0 for no name. It costs one ioctl, far less than a request.

@@ -30,8 +30,8 @@ func openNotices() (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open socket for notices: %w", err)
 	}
-	const room = 4 << 20                                                   // bytes: tens of thousands of routes
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room) // with less, notices are lost sooner, which is noticed
+	const much = 4 << 20                                                   // bytes: tens of thousands of routes
+	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, much) // with less, notices are lost sooner, which is noticed
 	return os.NewFile(uintptr(fd), "netlink notices"), nil
 }
 

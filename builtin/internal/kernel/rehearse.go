@@ -50,6 +50,9 @@ func (r *Rehearsal) Do(ctx context.Context, ops ...Op) error {
 	return nil
 }
 
+// Batch is part of Kernel.
+func (r *Rehearsal) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, r, ops) }
+
 // Done returns the operations that have changed anything, in the order in which they were done. It must not be called
 // concurrently with Do.
 func (r *Rehearsal) Done() []Op { return r.done }

@@ -16,22 +16,16 @@ var routeTypes = spelling{
 	unix.RTN_UNREACHABLE: "unreachable", unix.RTN_PROHIBIT: "prohibit", unix.RTN_THROW: "throw",
 }
 
-func (s *system) doRoute(verb Verb, r Route) error {
+func (n numbers) route(verb Verb, r Route) (message, error) {
 	header, err := routeHeader(verb, r)
 	if err != nil {
-		return err
+		return message{}, err
 	}
-	list, err := s.routeAttrs(r)
-	if err != nil {
-		return err
-	}
+	list, err := n.routeAttrs(r)
 	if len(r.Hops) == 1 && r.Hops[0].Onlink {
 		header.Flags |= unix.RTNH_F_ONLINK
 	}
-	if verb == Del {
-		return s.send(unix.RTM_DELROUTE, 0, header, list)
-	}
-	return s.send(unix.RTM_NEWROUTE, creation(verb), header, list)
+	return request(verb, unix.RTM_NEWROUTE, unix.RTM_DELROUTE, header, list), err
 }
 
 // routeHeader fills in what ip would. A deletion leaves out what is not said, so that it matches any.
@@ -92,8 +86,8 @@ func (r Route) hop() Hop {
 	return Hop{}
 }
 
-func (s *system) routeAttrs(r Route) (attrs, error) {
-	var a attrs
+func (n numbers) routeAttrs(r Route) (attrs, error) {
+	a := make(attrs, 0, 64)
 	if r.Dst.Bits() > 0 {
 		a.ip(unix.RTA_DST, r.Dst.Addr())
 	}
@@ -109,7 +103,7 @@ func (s *system) routeAttrs(r Route) (attrs, error) {
 		a.nest(unix.RTA_METRICS, metrics)
 	}
 	if len(r.Hops) == 1 {
-		index, err := s.index(r.Hops[0].Dev)
+		index, err := n.of(r.Hops[0].Dev)
 		if err != nil {
 			return nil, err
 		}
@@ -119,7 +113,7 @@ func (s *system) routeAttrs(r Route) (attrs, error) {
 	}
 	var hops []byte
 	for _, h := range r.Hops {
-		one, err := s.nexthop(h, r.Dst.Addr())
+		one, err := n.nexthop(h, r.Dst.Addr())
 		if err != nil {
 			return nil, err
 		}
@@ -141,17 +135,13 @@ func (a *attrs) via(h Hop, dst netip.Addr) {
 }
 
 // nexthop is one rtnexthop of a route with several.
-func (s *system) nexthop(h Hop, dst netip.Addr) ([]byte, error) {
-	index, err := s.index(h.Dev)
+func (n numbers) nexthop(h Hop, dst netip.Addr) ([]byte, error) {
+	index, err := n.of(h.Dev)
 	if err != nil {
 		return nil, err
 	}
-	var a attrs
-	a.via(h, dst)
-	var inner []byte
-	for _, i := range a {
-		inner = append(inner, i.Serialize()...)
-	}
+	var inner attrs
+	inner.via(h, dst)
 	b := nl.Uint16Attr(uint16(unix.SizeofRtNexthop + len(inner)))
 	b = append(b, byte(bit(h.Onlink)*unix.RTNH_F_ONLINK), byte(max(h.Weight, 1)-1))
 	b = append(b, nl.Uint32Attr(uint32(index))...)

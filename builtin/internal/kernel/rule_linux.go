@@ -15,7 +15,7 @@ var ruleActions = spelling{
 	unix.FR_ACT_BLACKHOLE: "blackhole", unix.FR_ACT_UNREACHABLE: "unreachable", unix.FR_ACT_PROHIBIT: "prohibit",
 }
 
-func (s *system) doRule(verb Verb, r Rule) error {
+func ruleRequest(verb Verb, r Rule) (message, error) {
 	header := nl.NewRtDelMsg()
 	header.Scope = 0
 	header.Family = unix.AF_INET
@@ -24,7 +24,7 @@ func (s *system) doRule(verb Verb, r Rule) error {
 	}
 	action, err := ruleActions.number(r.Type)
 	if err != nil {
-		return err
+		return message{}, err
 	}
 	header.Type = uint8(action)
 	if verb == Del && r.Type == "" {
@@ -57,10 +57,7 @@ func (s *system) doRule(verb Verb, r Rule) error {
 	} else {
 		a.u32(unix.FRA_TABLE, table)
 	}
-	if verb == Del {
-		return s.send(unix.RTM_DELRULE, 0, header, a)
-	}
-	return s.send(unix.RTM_NEWRULE, creation(verb), header, a)
+	return request(verb, unix.RTM_NEWRULE, unix.RTM_DELRULE, header, a), nil
 }
 
 // prefix puts the address of a prefix that is said, and returns its length.

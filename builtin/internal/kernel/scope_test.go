@@ -142,6 +142,8 @@ func (f *failing) Do(ctx context.Context, ops ...Op) error {
 	return nil
 }
 
+func (f *failing) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, f, ops) }
+
 func TestAfterARefusalUndoAndRetrySucceed(t *testing.T) {
 	for _, tt := range sequences {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,278 @@
+package kernel
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"syscall"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// datagram is how many bytes of requests are sent at once. More saves nothing.
+	datagram = 32 << 10
+	// answerRoom is how much of the receive buffer the kernel's answer to one request may take.
+	answerRoom = 1 << 10
+	// room is what the buffers of a socket should have, in bytes.
+	room = 1 << 20
+	// patience is how many seconds an answer may take.
+	patience = 30
+)
+
+// A message is a request in the kernel's form, but for the nlmsghdr that goes before it.
+type message struct {
+	kind, flags int
+	header      []byte
+	attrs       attrs
+}
+
+func newMessage(kind, flags int, header nl.NetlinkRequestData, a attrs) message {
+	return message{kind, unix.NLM_F_REQUEST | flags, header.Serialize(), a}
+}
+
+// size needs no padding: all headers end where an attribute may begin.
+func (m message) size() int { return unix.SizeofNlMsghdr + len(m.header) + len(m.attrs) }
+
+// append puts the message behind what is in b.
+func (m message) append(b []byte, seq uint32, flags int) []byte {
+	native := binary.NativeEndian
+	b = native.AppendUint32(b, uint32(m.size()))
+	b = native.AppendUint16(b, uint16(m.kind))
+	b = native.AppendUint16(b, uint16(m.flags|flags))
+	b = native.AppendUint32(b, seq)
+	b = native.AppendUint32(b, 0)
+	b = append(b, m.header...)
+	return append(b, m.attrs...)
+}
+
+// A socket speaks with the kernel about routes, links and neighbours. Its methods may be called concurrently.
+type socket struct {
+	mu   sync.Mutex
+	fd   int
+	seq  uint32 // of the last request
+	most int    // requests in one datagram, so that there is room for the answers to all of them
+	out  []byte
+	in   []byte
+}
+
+// openSocket opens a socket in the thread's network namespace. It answers refusals with the kernel's sentence, and lists with
+// what was asked for alone.
+func openSocket() (*socket, error) {
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	c := &socket{fd: fd, in: make([]byte, 2*datagram)}
+	if err := c.setUp(); err != nil {
+		return nil, errors.Join(fmt.Errorf("set up netlink socket: %w", err), c.close())
+	}
+	return c, nil
+}
+
+func (c *socket) setUp() error {
+	for _, option := range []int{unix.NETLINK_EXT_ACK, unix.NETLINK_CAP_ACK, unix.NETLINK_GET_STRICT_CHK} {
+		if err := unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, option, 1); err != nil {
+			return err
+		}
+	}
+	for force, ask := range map[int]int{unix.SO_RCVBUFFORCE: unix.SO_RCVBUF, unix.SO_SNDBUFFORCE: unix.SO_SNDBUF} {
+		if unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, force, room) != nil {
+			_ = unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, ask, room) // gives what the machine allows, which is looked at below
+		}
+	}
+	if err := c.measure(); err != nil {
+		return err
+	}
+	if err := unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: patience}); err != nil {
+		return err
+	}
+	// Connected, it hears the kernel alone.
+	return unix.Connect(c.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+}
+
+// measure finds how many requests the receive buffer has room to answer.
+func (c *socket) measure() error {
+	size, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	c.most = max(1, size/answerRoom)
+	return err
+}
+
+func (c *socket) close() error { return unix.Close(c.fd) }
+
+// carry has the kernel carry out the requests in their order, many at a time, whichever of them fail. It calls failed with the
+// number and the error of each that did, or that was not sent since the context had ended.
+func (c *socket) carry(ctx context.Context, requests []message, failed func(i int, err error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for begin := 0; begin < len(requests); {
+		if ctx.Err() != nil {
+			for i := begin; i < len(requests); i++ {
+				failed(i, context.Cause(ctx))
+			}
+			return
+		}
+		first := c.seq + 1
+		n := c.pack(requests[begin:])
+		c.exchange(first, n, func(i int, err error) { failed(begin+i, err) })
+		begin += n
+	}
+}
+
+// pack makes a datagram of the first requests, and says of how many. The kernel is to answer the last one; it answers any other
+// only when it fails.
+func (c *socket) pack(requests []message) (n int) {
+	c.out = c.out[:0]
+	for n < len(requests) && n < c.most && (n == 0 || len(c.out)+requests[n].size() <= datagram) {
+		flags := 0
+		if n+1 == len(requests) || n+1 == c.most || len(c.out)+requests[n].size()+requests[n+1].size() > datagram {
+			flags = unix.NLM_F_ACK
+		}
+		c.seq++
+		c.out = requests[n].append(c.out, c.seq, flags)
+		n++
+	}
+	return n
+}
+
+// exchange sends the datagram of n requests, of which the first has the number, and calls failed with each refusal until the
+// last request is answered. When answers are lost, what has none counts as failed.
+func (c *socket) exchange(first uint32, n int, failed func(i int, err error)) {
+	err := write(c.fd, c.out)
+	for answered := 0; answered < n; {
+		var size int
+		if err == nil {
+			size, err = read(c.fd, c.in)
+		}
+		if err != nil {
+			c.drain()
+			for i := answered; i < n; i++ {
+				failed(i, err)
+			}
+			return
+		}
+		eachMessage(c.in[:size], func(h header, data []byte) {
+			i := int(h.seq - first)
+			if h.kind != unix.NLMSG_ERROR || i < 0 || i >= n {
+				return // of an earlier request, which was given up
+			}
+			if err := refusalOf(h, data); err != nil {
+				failed(i, err)
+			}
+			answered = i + 1
+		})
+	}
+}
+
+// drain takes what is left of answers.
+func (c *socket) drain() {
+	for {
+		_, _, err := unix.Recvfrom(c.fd, c.in, unix.MSG_DONTWAIT)
+		if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// ask sends a question and calls visit with each message of the answer, which is good for the length of the call. It reports
+// whether what was asked for changed meanwhile, so that the answer is not of one time.
+func (c *socket) ask(question message, visit func([]byte)) (torn bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seq++
+	c.out = question.append(c.out[:0], c.seq, 0)
+	if err := write(c.fd, c.out); err != nil {
+		return false, err
+	}
+	for done := false; !done; {
+		size, readErr := read(c.fd, c.in)
+		if readErr != nil {
+			c.drain()
+			return torn, readErr
+		}
+		eachMessage(c.in[:size], func(h header, data []byte) {
+			if h.seq != c.seq || done {
+				return
+			}
+			torn = torn || h.flags&unix.NLM_F_DUMP_INTR != 0
+			switch h.kind {
+			case unix.NLMSG_ERROR, unix.NLMSG_DONE:
+				err, done = refusalOf(h, data), true
+			default:
+				visit(data)
+				done = h.flags&unix.NLM_F_MULTI == 0
+			}
+		})
+	}
+	return torn, err
+}
+
+// A header is what is of interest in an nlmsghdr.
+type header struct {
+	kind, flags int
+	seq         uint32
+}
+
+// eachMessage calls f with each message in a datagram.
+func eachMessage(b []byte, f func(h header, data []byte)) {
+	native := binary.NativeEndian
+	for len(b) >= unix.SizeofNlMsghdr {
+		size := int(native.Uint32(b))
+		if size < unix.SizeofNlMsghdr || size > len(b) {
+			return
+		}
+		h := header{int(native.Uint16(b[4:])), int(native.Uint16(b[6:])), native.Uint32(b[8:])}
+		f(h, b[unix.SizeofNlMsghdr:size])
+		b = b[min(aligned(size), len(b)):]
+	}
+}
+
+// refusalOf is the error in the kernel's answer, with its sentence if it has one; nil when it says yes.
+func refusalOf(h header, data []byte) error {
+	if len(data) < 4 {
+		return nil
+	}
+	errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(data)))
+	if errno == 0 {
+		return nil
+	}
+	rest := data[4:]
+	if h.kind == unix.NLMSG_ERROR && len(rest) >= unix.SizeofNlMsghdr { // the request that it answers, capped to its header
+		said := unix.SizeofNlMsghdr
+		if h.flags&unix.NLM_F_CAPPED == 0 {
+			said = aligned(number(rest[:4]))
+		}
+		rest = rest[min(said, len(rest)):]
+	}
+	if h.flags&unix.NLM_F_ACK_TLVS == 0 {
+		return errno
+	}
+	err := error(errno)
+	visit(rest, func(kind int, value []byte) {
+		if kind == nl.NLMSGERR_ATTR_MSG {
+			err = fmt.Errorf("%w: %s", errno, unix.ByteSliceToString(value))
+		}
+	})
+	return err
+}
+
+func aligned(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
+
+func write(fd int, b []byte) error {
+	for {
+		if _, err := unix.Write(fd, b); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+func read(fd int, b []byte) (int, error) {
+	for {
+		if n, err := unix.Read(fd, b); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
