@@ -24,7 +24,7 @@ const etcdPatience = 5 * time.Second
 func newConfigCommand() *cobra.Command {
 	return newGroup("config", "Look at the network config and change it",
 		newConfigGetCommand(), newConfigCheckCommand(), newConfigDiffCommand(), newConfigPutCommand(), newConfigEditCommand(),
-		newConfigHistoryCommand(), newConfigRollbackCommand())
+		newConfigHistoryCommand(), newConfigRollbackCommand(), newConfigSchemaCommand())
 }
 
 func newConfigGetCommand() *cobra.Command {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"unicode"
@@ -16,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/overlayd/overlayd/lease"
-	"github.com/overlayd/overlayd/lease/etcd"
 )
 
 // A configChange is one key that two network configs differ in.
@@ -145,20 +143,11 @@ func newConfigDiffCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "diff FILE", Short: "Show what putting a network config would change", Long: configDiffHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			value, err := readNetworkFile(c.InOrStdin(), args[0])
-			if err != nil {
-				return refuse(exitConfig, err)
-			}
-			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
-				old, revision, err := store.Config(ctx)
-				if err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return err
+			return s.withProposal(c, args[0], func(_ context.Context, p proposal) error {
+				if lease.SameJSON(p.old, p.value) {
+					return p.same(c)
 				}
-				if lease.SameJSON(old, value) {
-					_, err = fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d says the same\n", store.ConfigKey(), revision)
-					return err
-				}
-				if err := showChanges(c.OutOrStdout(), old, value); err != nil {
+				if err := p.show(c); err != nil {
 					return err
 				}
 				return &refusal{status: exitFailed, said: true, err: errors.New("the configs differ")}

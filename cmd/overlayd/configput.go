@@ -29,16 +29,7 @@ func newConfigPutCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "put FILE", Short: "Check a network config and write it to etcd, where running daemons take it up", Long: configPutHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			value, err := readNetworkFile(c.InOrStdin(), args[0])
-			if err != nil {
-				return refuse(exitConfig, err)
-			}
-			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
-				old, revision, err := store.Config(ctx)
-				if err != nil && !errors.Is(err, fs.ErrNotExist) {
-					return err
-				}
-				p := proposal{store, old, revision, value}
+			return s.withProposal(c, args[0], func(ctx context.Context, p proposal) error {
 				if dryRun {
 					return p.show(c)
 				}
@@ -59,6 +50,21 @@ type proposal struct {
 	value    []byte
 }
 
+// withProposal calls f with the network config of the file, to replace the one in etcd.
+func (s *settings) withProposal(c *cobra.Command, file string, f func(context.Context, proposal) error) error {
+	value, err := readNetworkFile(c.InOrStdin(), file)
+	if err != nil {
+		return refuse(exitConfig, err)
+	}
+	return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
+		old, revision, err := store.Config(ctx)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return f(ctx, proposal{store, old, revision, value})
+	})
+}
+
 // show says what is likely to be a mistake in the proposal, and what it changes.
 func (p proposal) show(c *cobra.Command) error {
 	if err := showFindings(c.ErrOrStderr(), p.value); err != nil {
@@ -67,11 +73,16 @@ func (p proposal) show(c *cobra.Command) error {
 	return showChanges(c.OutOrStdout(), p.old, p.value)
 }
 
+// same says that there is nothing to change.
+func (p proposal) same(c *cobra.Command) error {
+	_, err := fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d says the same already\n", p.store.ConfigKey(), p.revision)
+	return err
+}
+
 // put shows the proposal and writes it, unless etcd says the same already.
 func (p proposal) put(ctx context.Context, c *cobra.Command) error {
 	if lease.SameJSON(p.old, p.value) {
-		_, err := fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d says the same already\n", p.store.ConfigKey(), p.revision)
-		return err
+		return p.same(c)
 	}
 	if err := p.show(c); err != nil {
 		return err
