@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/spf13/pflag"
 	"gopkg.in/yaml.v3"
@@ -148,8 +147,10 @@ func (c *configFile) fill(flags *pflag.FlagSet) error {
 		if f.Value.Type() != "stringSlice" && len(e.values) != 1 {
 			return fmt.Errorf("%s:%d: %s: one value wanted, not a list", c.path, e.line, e.name)
 		}
-		if err := flags.Set(e.name, strings.Join(e.values, ",")); err != nil {
-			return fmt.Errorf("%s:%d: %w", c.path, e.line, err)
+		for _, value := range e.values {
+			if err := flags.Set(e.name, value); err != nil {
+				return fmt.Errorf("%s:%d: %w", c.path, e.line, err)
+			}
 		}
 	}
 	return nil

@@ -33,7 +33,8 @@ func (i inside) Run() int {
 	return i.M.Run()
 }
 
-// makeMachine makes eth0, with an address and the default route. Nobody is at its other end.
+// makeMachine makes eth0, with an address and the default route. Nobody is at its other end. Packets are forwarded, as a
+// daemon wants it.
 func makeMachine() error {
 	here, err := netns.Current()
 	if err != nil {
@@ -46,5 +47,6 @@ func makeMachine() error {
 	return errors.Join(
 		here.Addr("eth0", netip.MustParsePrefix("192.0.2.1/24")),
 		here.Route(netip.MustParsePrefix("0.0.0.0/0"), netip.MustParseAddr("192.0.2.254")),
+		os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0),
 	)
 }

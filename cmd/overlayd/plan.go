@@ -142,6 +142,9 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 		Memory: remembered, Effects: d.commands,
 		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },
 	})
+	if d.ending(p.backend) == hooks.Teardown {
+		d.closeToWorld(ctx)
+	}
 	d.release(ctx, manager)
 	return err
 }
@@ -163,7 +166,7 @@ func (d *daemon) remember(ctx context.Context, b lease.Backend) (*memory.Memory,
 	return m, nil
 }
 
-// ready says in the subnet file which subnet the node holds, and remembers it.
+// ready opens the node's subnet to the world, says in the subnet file which it is, and remembers it.
 func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	mtu := b.mtu()
 	if mtu == 0 {
@@ -173,9 +176,12 @@ func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	for path := range n.Lease.Paths() {
 		subnets = append(subnets, path.Subnet)
 	}
+	if err := d.openToWorld(n); err != nil {
+		return err
+	}
 	err := errors.Join(
 		node.Remember(d.stateDir, subnets),
-		node.WriteSubnetFile(d.subnetFile, node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu}),
+		node.WriteSubnetFile(d.subnetFile, node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu, IPMasq: d.ipMasq}),
 	)
 	if err != nil {
 		return err

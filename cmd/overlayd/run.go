@@ -15,6 +15,7 @@ import (
 
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/firewall"
 	"github.com/overlayd/overlayd/internal/node"
 	"github.com/overlayd/overlayd/lease/etcd/embedded"
 )
@@ -57,6 +58,7 @@ type daemon struct {
 	member   *embedded.Member // nil with an etcd cluster of its own
 	cluster  *etcdCluster
 	commands *builtin.Set
+	firewall *firewall.Table
 	state    *control.State
 	begun    bool // whether this start has come to something, so that what it made stays
 }
@@ -67,7 +69,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	outliveReaders()
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
-	d := &daemon{settings: s, log: log}
+	d := &daemon{settings: s, log: log, firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
 	err := d.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
@@ -130,6 +132,9 @@ func (d *daemon) preflight() error {
 	if err := node.CheckWritable(d.subnetFile); err != nil {
 		return err
 	}
+	if err := d.checkFirewall(); err != nil {
+		return err
+	}
 	if len(d.etcd.Endpoints) == 0 {
 		return d.checkOwnEtcd()
 	}
@@ -190,6 +195,9 @@ func (d *daemon) serve(ctx context.Context) error {
 		}
 		return d.follow(ctx)
 	})
+	if d.firewalled() {
+		g.Go(func() error { return d.firewall.Keep(ctx) })
+	}
 	if d.member != nil {
 		g.Go(func() error {
 			select {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,13 @@ type settings struct {
 
 	releaseOnExit bool // give the lease back at a stop
 
+	ipMasq       bool
+	fullyRandom  bool // source ports, of what is masqueraded
+	keepAddress  []netip.Prefix
+	forwardRules bool
+	table        string // nftables table
+	sysctl       bool
+
 	network []byte // the network config that the config file holds, as lease.ReadNetwork returns it; nil without one
 }
 
@@ -48,6 +56,7 @@ const (
 	defaultSubnetFile = "/run/flannel/subnet.env"
 	defaultStateDir   = "/var/lib/overlayd"
 	defaultRunDir     = "/run/overlayd"
+	defaultTable      = "overlayd"
 )
 
 // minLeaseTTL is for tests. Where nodes may be cut off from etcd for a while, minutes are the least that makes sense.
@@ -81,6 +90,22 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.BoolVar(&s.releaseOnExit, "release-on-exit", false, "give the lease back at a stop; then auto means teardown")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
 	choiceVar(f, &s.logFormat, "log-format", "`FORMAT` of the log: text or json", "text", "json")
+	s.firewallFlags(f)
+}
+
+// firewallFlags adds the flags about what the node lets through, and with which address.
+func (s *settings) firewallFlags(f *pflag.FlagSet) {
+	f.BoolVar(&s.ipMasq, "ip-masq", false, "masquerade what containers send out of the overlay")
+	f.BoolVar(&s.fullyRandom, "ip-masq-fully-random", true, "masquerade with random source ports, so that connections do not compete for one")
+	listVar(f, &s.keepAddress, "non-masquerade-cidr", "`NETWORKS` that see containers' own addresses all the same", prefix)
+	f.BoolVar(&s.forwardRules, "forward-rules", false, "accept what is forwarded from and to the overlay")
+	tableVar(f, &s.table)
+	f.BoolVar(&s.sysctl, "sysctl", false, "have the kernel forward packets (net.ipv4.ip_forward, net.ipv6.conf.all.forwarding)")
+}
+
+// tableVar adds the flag for the nftables table.
+func tableVar(f *pflag.FlagSet, target *string) {
+	checkedVar(f, target, "firewall-table", defaultTable, "`NAME` of this daemon's nftables table, of family inet", tableName)
 }
 
 // fill completes the flags that the command line did not give: from the environment, then from the config file.
@@ -98,8 +123,16 @@ func (s *settings) fill(c *cobra.Command) error {
 			return refuse(exitConfig, err)
 		}
 	}
-	if s.releaseOnExit && s.onExit == "keep" {
+	return s.checkMeaning()
+}
+
+// checkMeaning refuses flags that are at odds with each other.
+func (s *settings) checkMeaning() error {
+	switch {
+	case s.releaseOnExit && s.onExit == "keep":
 		return refuse(exitUsage, errors.New("release-on-exit with on-exit keep: another node could take a subnet that this one still serves"))
+	case len(s.keepAddress) > 0 && !s.ipMasq:
+		return refuse(exitUsage, errors.New("non-masquerade-cidr means nothing where nothing is masqueraded"), "add --ip-masq")
 	}
 	return nil
 }
@@ -188,6 +221,51 @@ func addressVar(f *pflag.FlagSet, target *netip.Addr, name, usage string, family
 		}
 		return addr, err
 	})
+}
+
+// A checkedList is a flag that holds what its function makes of texts, which are given one by one or with commas between.
+type checkedList[T any] struct {
+	target *[]T
+	read   func(string) (T, error)
+}
+
+// Set is part of pflag.Value. It adds to what was set before.
+func (c checkedList[T]) Set(text string) error {
+	for part := range strings.SplitSeq(text, ",") {
+		value, err := c.read(strings.TrimSpace(part))
+		if err != nil {
+			return err
+		}
+		*c.target = append(*c.target, value)
+	}
+	return nil
+}
+
+// String is part of pflag.Value. No list has a default.
+func (checkedList[T]) String() string { return "" }
+
+// Type is part of pflag.Value.
+func (checkedList[T]) Type() string { return "stringSlice" }
+
+func listVar[T any](f *pflag.FlagSet, target *[]T, name, usage string, read func(string) (T, error)) {
+	f.Var(checkedList[T]{target, read}, name, usage)
+}
+
+// prefix reads a network, whose host bits do not matter.
+func prefix(text string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return p, fmt.Errorf("%.60q is no network such as 192.0.2.0/24", text)
+	}
+	return p.Masked(), nil
+}
+
+// tableName refuses what nft would not take as a name without quotes.
+func tableName(text string) (string, error) {
+	if !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,30}$`).MatchString(text) {
+		return "", errors.New("not a name of up to 31 letters, digits, - and _")
+	}
+	return text, nil
 }
 
 // leaseTTL reads how long a lease lasts.

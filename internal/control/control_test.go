@@ -121,7 +121,8 @@ func TestJSONKeysAreStable(t *testing.T) {
     "state": "",
     "networks": [],
     "paths": [],
-    "userspaceWireGuard": false
+    "userspaceWireGuard": false,
+    "masquerade": false
   },
   "config": {
     "revision": 17,

@@ -66,6 +66,9 @@ func (s *State) SetProblem(text string) { s.set(func(t *Status) { t.Config.Probl
 // SetMTU says which MTU, in bytes, the subnet file promises.
 func (s *State) SetMTU(mtu int) { s.set(func(t *Status) { t.Node.MTU = mtu }) }
 
+// SetMasquerade says whether what containers send out of the overlay is masqueraded.
+func (s *State) SetMasquerade(on bool) { s.set(func(t *Status) { t.Node.Masquerade = on }) }
+
 // SetEtcd says why etcd does not answer, nil when it does.
 func (s *State) SetEtcd(err error) { s.set(func(t *Status) { t.Etcd.Problem = errText(err) }) }
 

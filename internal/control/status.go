@@ -41,6 +41,7 @@ type Node struct {
 	Interface          string          `json:"interface,omitzero"`
 	MTU                int             `json:"mtu,omitzero"` // of the overlay, in bytes, as the subnet file promises it
 	UserspaceWireGuard bool            `json:"userspaceWireGuard"`
+	Masquerade         bool            `json:"masquerade"` // whether what leaves the overlay is masqueraded
 }
 
 // A Path is one address family of a lease.

@@ -85,6 +85,9 @@ func backendText(s Status) string {
 	if s.Node.UserspaceWireGuard {
 		text += ", WireGuard in this process"
 	}
+	if s.Node.Masquerade {
+		text += ", masquerading"
+	}
 	return text
 }
 

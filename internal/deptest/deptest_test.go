@@ -17,7 +17,8 @@ const module = "github.com/overlayd/overlayd/"
 // What the rules are about, by import path or by the beginning of one that ends in a slash.
 var (
 	etcd    = []string{"go.etcd.io/"}
-	netlink = []string{"github.com/vishvananda/"}
+	netlink = []string{"github.com/vishvananda/", "github.com/mdlayher/netlink", "github.com/mdlayher/netlink/"}
+	nft     = []string{"github.com/google/nftables", "github.com/google/nftables/"}
 	wgctrl  = []string{"golang.zx2c4.com/wireguard/wgctrl", "golang.zx2c4.com/wireguard/wgctrl/"}
 	shell   = []string{"mvdan.cc/sh/"}
 	cmd     = []string{module + "cmd/"}
@@ -34,16 +35,16 @@ type rule struct {
 
 var rules = []rule{
 	{
-		of: []string{"lease", "hooks"}, never: slices.Concat(etcd, netlink, wgctrl, shell),
+		of: []string{"lease", "hooks"}, never: slices.Concat(etcd, netlink, nft, wgctrl, shell),
 		why: "leases and the loop that calls hooks are the same whatever keeps the leases and whatever a hook is",
 	},
 	{
-		of: []string{"hookrunner"}, never: slices.Concat(etcd, netlink, wgctrl),
+		of: []string{"hookrunner"}, never: slices.Concat(etcd, netlink, nft, wgctrl),
 		why: "the runner of shell commands is given the in-process commands from outside",
 	},
 	{
-		but: []string{"builtin/internal/kernel", "internal/netns"}, direct: true, never: netlink,
-		why: "all that overlayd does to a machine goes through the kernel layer; netns only prepares demonstrations and tests",
+		but: []string{"builtin/internal/kernel", "internal/firewall", "internal/netns"}, direct: true, never: netlink,
+		why: "all that overlayd does to a machine goes through the kernel layer, and through the firewall to packets; netns only prepares demonstrations and tests",
 	},
 	{
 		but: []string{"builtin/internal/kernel"}, direct: true, never: wgctrl,
@@ -60,6 +61,10 @@ var rules = []rule{
 	{
 		direct: true, never: cmd,
 		why: "cmd puts the packages together, none of them knows it",
+	},
+	{
+		but: []string{"internal/firewall"}, direct: true, never: nft,
+		why: "the firewall is one table, which one package writes",
 	},
 }
 
@@ -113,6 +118,11 @@ func TestRulesThatAreBrokenAreNamed(t *testing.T) {
 			graph{"builtin": {"github.com/vishvananda/netlink/nl"}, "internal/netns": {"github.com/vishvananda/netns", "golang.zx2c4.com/wireguard/wgctrl"}}, []string{
 				"builtin -> github.com/vishvananda/netlink/nl: " + rules[2].why,
 				"internal/netns -> golang.zx2c4.com/wireguard/wgctrl: " + rules[3].why,
+			},
+		},
+		"nftables outside the firewall": {
+			graph{"builtin/internal/kernel": {"github.com/google/nftables/expr"}, "internal/firewall": {"github.com/google/nftables"}}, []string{
+				"builtin/internal/kernel -> github.com/google/nftables/expr: " + rules[7].why,
 			},
 		},
 		"a package that knows the command": {
