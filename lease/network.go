@@ -31,6 +31,7 @@ type rawNetwork struct {
 	SubnetMin, V6SubnetMin *netip.Addr
 	SubnetMax, V6SubnetMax *netip.Addr
 	Backend                *json.RawMessage
+	Signature              *string // who signs, and what that is good for, is not this package's
 }
 
 // keys are the config's keys in their usual spelling, and where their values go. nil is a key of flannel's without a
@@ -42,7 +43,7 @@ func (r *rawNetwork) keys() []strictjson.Key {
 		{Name: "SubnetMin", Into: &r.SubnetMin}, {Name: "SubnetMax", Into: &r.SubnetMax},
 		{Name: "IPv6Network", Into: &r.IPv6Network}, {Name: "IPv6SubnetLen", Into: &r.V6SubnetLen},
 		{Name: "IPv6SubnetMin", Into: &r.V6SubnetMin}, {Name: "IPv6SubnetMax", Into: &r.V6SubnetMax},
-		{Name: "Backend", Into: &r.Backend}, {Name: "EnableNFTables"},
+		{Name: "Backend", Into: &r.Backend}, {Name: "Signature", Into: &r.Signature}, {Name: "EnableNFTables"},
 	}
 }
 

@@ -71,7 +71,7 @@ func TestNetworksThatAreRefused(t *testing.T) {
 		{`{"Network":"10.3.0.0/16"} {}`, "1:27: invalid character '{' after top-level value"},
 		{`{"Network":"10.3.0.0/16",` + "\n" + ` "Subnetlen2": 24}`, `2:2: unknown key "Subnetlen2": did you mean "SubnetLen"?`},
 		{`{"Netwrok":"10.3.0.0/16"}`, `1:2: unknown key "Netwrok": did you mean "Network"?`},
-		{`{"Colour":"green"}`, `1:2: unknown key "Colour": known are EnableIPv4, EnableIPv6, Network, SubnetLen, SubnetMin, SubnetMax, IPv6Network, IPv6SubnetLen, IPv6SubnetMin, IPv6SubnetMax, Backend, EnableNFTables`},
+		{`{"Colour":"green"}`, `1:2: unknown key "Colour": known are EnableIPv4, EnableIPv6, Network, SubnetLen, SubnetMin, SubnetMax, IPv6Network, IPv6SubnetLen, IPv6SubnetMin, IPv6SubnetMax, Backend, Signature, EnableNFTables`},
 		{`{"Network":"10.3.0.0/16", "network":"10.4.0.0/16"}`, `1:27: key "network" is there a second time`},
 		{`{"a\"b": 1}`, `1:2: unknown key "a\"b": known are`},
 		{`{}`, "Network: not given"},

@@ -24,7 +24,8 @@ const etcdPatience = 5 * time.Second
 func newConfigCommand() *cobra.Command {
 	return newGroup("config", "Look at the network config and change it",
 		newConfigGetCommand(), newConfigCheckCommand(), newConfigDiffCommand(), newConfigPutCommand(), newConfigEditCommand(),
-		newConfigHistoryCommand(), newConfigRollbackCommand(), newConfigSchemaCommand())
+		newConfigHistoryCommand(), newConfigRollbackCommand(), newConfigSchemaCommand(),
+		newConfigSignCommand(), newConfigKeygenCommand())
 }
 
 func newConfigGetCommand() *cobra.Command {

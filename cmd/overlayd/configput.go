@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/overlayd/overlayd/internal/signature"
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
@@ -69,6 +70,9 @@ func (s *settings) withProposal(c *cobra.Command, file string, f func(context.Co
 func (p proposal) show(c *cobra.Command) error {
 	if err := showFindings(c.ErrOrStderr(), p.value); err != nil {
 		return err
+	}
+	if signature.Same(p.old, p.value) {
+		fmt.Fprintln(c.ErrOrStderr(), "overlayd: warning: its Signature is of the config before: sign it with overlayd config sign")
 	}
 	return showChanges(c.OutOrStdout(), p.old, p.value)
 }

@@ -63,6 +63,9 @@ func (d *daemon) readNetwork(value []byte) (lease.Network, backend, error) {
 	if err != nil {
 		return network, backend{}, err
 	}
+	if err := d.authorize(network.Backend, value); err != nil {
+		return network, backend{}, err
+	}
 	b, err := d.newBackend(network.Backend)
 	return network, b, err
 }

@@ -138,6 +138,7 @@ func (d *daemon) preflight() error {
 	if len(d.etcd.Endpoints) == 0 {
 		return d.checkOwnEtcd()
 	}
+	d.warnOfPlainEtcd(d.etcd.Endpoints...)
 	return d.connect()
 }
 
@@ -165,6 +166,7 @@ func (d *daemon) openEtcd(ctx context.Context) (err error) {
 	}
 	d.etcd.Endpoints = d.member.Endpoints()
 	d.log.Info("etcd member started", "endpoint", strings.Join(d.etcd.Endpoints, ","), "data", d.memberDir())
+	d.warnOfPlainEtcd(d.etcdListen)
 	return d.connect()
 }
 

@@ -34,6 +34,8 @@ type settings struct {
 	runDir     string
 	onExit     string
 	leaseTTL   time.Duration
+	hooks      string
+	hookKeys   string
 	logLevel   slog.Level
 	logFormat  string
 
@@ -88,6 +90,9 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	choiceVar(f, &s.onExit, "on-exit", "`WHAT` a stop does to the overlay: auto, keep or teardown", "auto", "keep", "teardown")
 	checkedVar(f, &s.leaseTTL, "lease-ttl", 24*time.Hour, "`TIME` for which a node that is down or cut off keeps its subnet, 5s or more", leaseTTL)
 	f.BoolVar(&s.releaseOnExit, "release-on-exit", false, "give the lease back at a stop; then auto means teardown")
+	choiceVar(f, &s.hooks, "hooks", "`WHOSE` shell commands may run: any that the network config has, those of the --config file (local), those of a config "+
+		"signed by a key in --hook-keys (signed), or none (off)", "any", "local", "signed", "off")
+	pathVar(f, &s.hookKeys, "hook-keys", "", "`FILE` with the public keys that --hooks signed trusts")
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
 	choiceVar(f, &s.logFormat, "log-format", "`FORMAT` of the log: text or json", "text", "json")
 	s.firewallFlags(f)
@@ -129,6 +134,8 @@ func (s *settings) fill(c *cobra.Command) error {
 // checkMeaning refuses flags that are at odds with each other.
 func (s *settings) checkMeaning() error {
 	switch {
+	case (s.hooks == "signed") != (s.hookKeys != ""):
+		return refuse(exitUsage, errors.New("hooks signed and hook-keys go together"), "give the public keys in --hook-keys FILE, as overlayd config keygen makes them")
 	case s.releaseOnExit && s.onExit == "keep":
 		return refuse(exitUsage, errors.New("release-on-exit with on-exit keep: another node could take a subnet that this one still serves"))
 	case len(s.keepAddress) > 0 && !s.ipMasq:
