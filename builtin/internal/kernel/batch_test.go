@@ -128,7 +128,7 @@ func TestABatchFitsIntoTheBuffersItHas(t *testing.T) {
 func BenchmarkBatch(b *testing.B) {
 	for _, n := range []int{1000, 10000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			k := benchKernel(b)
+			k, _ := benchKernel(b)
 			var ops []Op
 			for i, r := range many(n) {
 				hardware := MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", byte(i>>8), byte(i)))

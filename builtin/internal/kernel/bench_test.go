@@ -6,29 +6,34 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/overlayd/overlayd/internal/netns"
+	"github.com/vishvananda/netlink"
 
 	"github.com/overlayd/overlayd/internal/journal"
+	"github.com/overlayd/overlayd/internal/netns"
 )
 
-// benchKernel opens the real kernel in a new namespace.
-func benchKernel(b *testing.B) Kernel {
+// benchKernel opens the real kernel in a new namespace, and package netlink's handle to it.
+func benchKernel(b *testing.B) (Kernel, *netlink.Handle) {
 	b.Helper()
 	ns, err := netns.New()
 	if err != nil {
 		b.Fatal(err)
 	}
 	var k Kernel
+	var handle *netlink.Handle
 	if err := ns.Do(func() (err error) { k, err = Open(quiet); return err }); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { k.Close(); ns.Close() })
-	return k
+	if err := ns.Do(func() (err error) { handle, err = netlink.NewHandle(); return err }); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { k.Close(); handle.Close(); ns.Close() })
+	return k, handle
 }
 
 // BenchmarkPeer is the vxlan example's three objects of one peer, bare and in a scope with a ledger.
 func BenchmarkPeer(b *testing.B) {
-	k := benchKernel(b)
+	k, _ := benchKernel(b)
 	peer := func(i int) []Op {
 		at := netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 0})
 		hardware := MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", byte(i>>8), byte(i)))

@@ -60,6 +60,11 @@ func (f *Fake) Do(ctx context.Context, ops ...Op) error {
 // Batch is part of Kernel.
 func (f *Fake) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, f, ops) }
 
+// Compare is part of Kernel.
+func (f *Fake) Compare(ctx context.Context, objects []Object) ([]Difference, error) {
+	return compareLists(ctx, f, objects)
+}
+
 // eachOf is a Batch of one after the other.
 func eachOf(ctx context.Context, k interface {
 	Do(context.Context, ...Op) error

@@ -26,6 +26,9 @@ type Kernel interface {
 	// List returns the objects of the type of like, in the kernel's order. Fields of like that are set narrow the
 	// list where the kernel can, such as a Route's Table.
 	List(ctx context.Context, like Object) ([]Object, error)
+	// Compare returns what of the objects the kernel does not have as it is described, in their order. It looks at whole
+	// tables, and is for many objects.
+	Compare(context.Context, []Object) ([]Difference, error)
 	// Lookup returns the route that packets to the address take, as ip route get does: its only hop says how they leave,
 	// and its type is local when they stay here. Without a way there the error is fs.ErrNotExist.
 	Lookup(ctx context.Context, to netip.Addr) (Route, error)

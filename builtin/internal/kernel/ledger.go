@@ -180,11 +180,11 @@ func (l *ledger) hasBeside(key string) bool {
 	return l.beside[key] > 0
 }
 
-// all is what all scopes own, oldest first.
+// all is what all scopes own, in any order.
 func (l *ledger) all() []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return byAge(l.entries)
+	return slices.AppendSeq(make([]entry, 0, len(l.entries)), maps.Values(l.entries))
 }
 
 // of is what the scope owns, oldest first.

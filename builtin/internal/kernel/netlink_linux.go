@@ -19,8 +19,8 @@ import (
 // holds up no change.
 type system struct {
 	changes *socket
-	lists   *socket
-	notices *os.File // a socket on which the kernel tells of changes while somebody watches
+	lists   [2]*socket // of which any may be asked
+	notices *os.File   // a socket on which the kernel tells of changes while somebody watches
 	ioctl   int
 	// What is opened here is of this namespace; files in /proc/sys are of the thread's.
 	namespace *os.File
@@ -48,8 +48,10 @@ func (s *system) open() (err error) {
 	if s.changes, err = openSocket(); err != nil {
 		return err
 	}
-	if s.lists, err = openSocket(); err != nil {
-		return err
+	for i := range s.lists {
+		if s.lists[i], err = openSocket(); err != nil {
+			return err
+		}
 	}
 	if s.notices, err = openNotices(); err != nil {
 		return err
@@ -64,7 +66,7 @@ func (s *system) open() (err error) {
 func (s *system) Close() error {
 	s.tunnels.close()
 	s.closeControl()
-	for _, c := range []*socket{s.changes, s.lists} {
+	for _, c := range append(s.lists[:], s.changes) {
 		if c != nil {
 			c.close()
 		}
@@ -185,7 +187,7 @@ func (s *system) dump(kind, flags int, header nl.NetlinkRequestData, a attrs, vi
 	question := newMessage(kind, flags, header, a)
 	for try := 1; ; try++ {
 		var answers [][]byte
-		torn, err := s.lists.ask(question, func(m []byte) { answers = append(answers, slices.Clone(m)) })
+		torn, err := s.lists[0].ask(question, func(m []byte) { answers = append(answers, slices.Clone(m)) })
 		if err != nil {
 			return err
 		}

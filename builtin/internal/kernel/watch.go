@@ -1,8 +1,8 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -174,15 +174,52 @@ func (s *Scopes) Audit(ctx context.Context) ([]string, error) {
 	runs := maps.Clone(s.watch.runs)
 	s.watch.mu.Unlock()
 	entries := s.ledger.all()
-	have, err := s.survey(ctx, entries)
+	lost, err := s.lost(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
-	return s.tell(entries, have, runs), nil
+	return s.tell(lost, runs), nil
 }
 
-// tell picks from the entries those that are lost and marks them as told.
-func (s *Scopes) tell(entries []entry, have map[string][]Object, runs map[string]uint64) (scopes []string) {
+// lost picks from the entries those that the kernel does not have as they were made. Routes, neighbours and FDB entries may be
+// thousands.
+func (s *Scopes) lost(ctx context.Context, entries []entry) (lost []entry, err error) {
+	many, few := make([]Object, 0, len(entries)), []Object{}
+	var theirs, others []entry
+	for _, e := range entries {
+		switch e.object.(type) {
+		case Route, Neigh, FDB:
+			if !perishes(e.object) {
+				many, theirs = append(many, e.object), append(theirs, e)
+			}
+		default:
+			few, others = append(few, e.object), append(others, e)
+		}
+	}
+	differences, err := s.kernel.Compare(ctx, many)
+	if err != nil {
+		return nil, err
+	}
+	have, err := survey(ctx, s.kernel, few)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range others {
+		if !e.holds(have[spot(e.object)]) {
+			lost = append(lost, e)
+		}
+	}
+	for i, d := range differences {
+		if i == 0 || differences[i-1].Index != d.Index {
+			lost = append(lost, theirs[d.Index])
+		}
+	}
+	slices.SortFunc(lost, func(a, b entry) int { return cmp.Compare(a.since, b.since) })
+	return lost, nil
+}
+
+// tell marks the entries, which are lost, as told, and returns the names of their scopes, but for what is told already.
+func (s *Scopes) tell(entries []entry, runs map[string]uint64) (scopes []string) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	seen := map[string]bool{}
@@ -190,8 +227,6 @@ func (s *Scopes) tell(entries []entry, have map[string][]Object, runs map[string
 	lost := 0
 	for _, e := range entries {
 		switch {
-		case e.holds(have[spot(e.object)]):
-			continue
 		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
 			s.watch.suspected[e.scope] = true
 			continue
@@ -218,66 +253,4 @@ func (s *Scopes) tell(entries []entry, have map[string][]Object, runs map[string
 			"first", Op{Add, first.object}.String(), "scope", first.scope)
 	}
 	return scopes
-}
-
-// survey is what the kernel has of the kinds, and in the places, of the entries, by spot.
-func (s *Scopes) survey(ctx context.Context, entries []entry) (map[string][]Object, error) {
-	asked := map[string]bool{}
-	have := map[string][]Object{}
-	for _, e := range entries {
-		like := wide(e.object)
-		question := fmt.Sprintf("%T %s", like, like.Key())
-		if r, ok := like.(Route); ok {
-			question += " " + r.hop().Dev
-		}
-		if asked[question] {
-			continue
-		}
-		asked[question] = true
-		list, err := s.kernel.List(ctx, like)
-		if err != nil {
-			return nil, err
-		}
-		for _, o := range list {
-			at := spot(o)
-			have[at] = append(have[at], o)
-		}
-	}
-	return have, nil
-}
-
-// spot is where to look for an object that was made: its key, which a rule has only once the kernel has completed it.
-func spot(o Object) string {
-	if _, rule := o.(Rule); rule {
-		return "rules"
-	}
-	return o.Key()
-}
-
-// wide is what to ask List for to learn of all objects that are like one and in the same place.
-func wide(o Object) Object {
-	switch o := o.(type) {
-	case Link:
-		return Link{}
-	case Addr:
-		return Addr{Dev: o.Dev}
-	case Route:
-		if len(o.Hops) == 1 {
-			return Route{Table: o.Table, Hops: []Hop{{Dev: o.Hops[0].Dev}}}
-		}
-		return Route{Table: o.Table}
-	case Rule:
-		return Rule{IPv6: o.IPv6}
-	case Neigh:
-		return Neigh{Dev: o.Dev}
-	case FDB:
-		return FDB{Dev: o.Dev}
-	case Device:
-		return Device{Name: o.Name}
-	case Peer:
-		return Peer{Dev: o.Dev}
-	case Sysctl:
-		return Sysctl{Name: o.Name}
-	}
-	return o
 }
