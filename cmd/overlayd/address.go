@@ -26,7 +26,11 @@ func (d *daemon) addressed(m *lease.Manager, n lease.Network) addressed {
 		if err != nil {
 			return node.External{}, err
 		}
-		return facts.External(d.request(n))
+		e, err := facts.External(d.request(n))
+		if err == nil {
+			d.sayExternal(e)
+		}
+		return e, err
 	}, d.log}
 }
 

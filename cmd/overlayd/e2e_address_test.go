@@ -3,7 +3,9 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/overlayd/overlayd/internal/control"
@@ -55,4 +57,22 @@ func (w *world) inside(pid int, argv ...string) {
 	if out, err := exec.CommandContext(w.ctx, "nsenter", args...).CombinedOutput(); err != nil {
 		w.Fatalf("%q: %v: %s", argv, err, out)
 	}
+}
+
+func TestTheExternalInterfaceIsChosenAgainWhenRoutesChange(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	w := newWorld(t, []byte(`{"Network": "10.50.0.0/16", "Backend": {"Type": "alloc"}}`), 1)
+	n := w.Nodes()[0]
+	w.up(n)
+	_, err := n.Shell(`ip link add eth1 type veth peer far1 && ip link set far1 up && ip link set eth1 up &&
+		ip addr add 203.0.113.5/24 dev eth1 && ip route replace default via 203.0.113.1 dev eth1`)
+	must(t, err)
+	w.until("it says that it has chosen eth1", func() error {
+		log, err := os.ReadFile(n.Log())
+		if err == nil && !strings.Contains(string(log), `interface=eth1 by="default route" addresses=203.0.113.5`) {
+			err = fmt.Errorf("it says\n%s", log)
+		}
+		return err
+	})
 }

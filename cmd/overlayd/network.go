@@ -183,7 +183,7 @@ func receive(ctx context.Context, revisions <-chan revision) (revision, error) {
 
 func (d *daemon) planRevision(r revision) (*plan, error) {
 	p, err := d.plan(d.place(r), r.value)
-	if _, refused := errors.AsType[*refusal](err); refused {
+	if r, refused := errors.AsType[*refusal](err); refused && r.status == exitConfig {
 		return nil, refuse(exitConfig, err, "write one that can be used: "+d.putCommand("FILE"))
 	}
 	if err != nil {

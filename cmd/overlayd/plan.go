@@ -48,6 +48,9 @@ func (d *daemon) plan(place string, value []byte) (*plan, error) {
 		return nil, err
 	}
 	external, err := facts.External(d.request(network))
+	if err != nil && d.external.given() {
+		return nil, refuse(exitUsage, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -68,14 +71,6 @@ func (d *daemon) readNetwork(value []byte) (lease.Network, backend, error) {
 	}
 	b, err := d.newBackend(network.Backend)
 	return network, b, err
-}
-
-// request is what the machine's administrator and the network want of the external interface.
-func (d *daemon) request(n lease.Network) node.Request {
-	return node.Request{
-		Interface: d.iface, PublicIP: d.publicIP, PublicIPv6: d.publicIPv6,
-		V4: n.V4.Network.IsValid(), V6: n.V6.Network.IsValid(),
-	}
 }
 
 // newBackend is the one place that chooses an implementation. It touches nothing.
@@ -130,6 +125,7 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	}
 	defer remembered.Close()
 	d.state.Configure(p.network.Backend.Type, p.number)
+	d.sayExternal(p.external)
 	err = hooks.Run(ctx, hooks.Options{
 		Node: hooks.Node{
 			Networks:  networks(p.network),

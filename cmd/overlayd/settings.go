@@ -26,7 +26,7 @@ type settings struct {
 	etcdPrefix string
 	etcdListen string
 	etcdWait   time.Duration
-	iface      string
+	external   externalFlags
 	publicIP   netip.Addr
 	publicIPv6 netip.Addr
 	subnetFile string
@@ -81,7 +81,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	s.etcdFlags(f)
 	checkedVar(f, &s.etcdListen, "etcd-listen", defaultListen, "client `URL` that the etcd member in this process listens on", listenURL)
 	f.DurationVar(&s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait for etcd at start before giving up")
-	f.StringVar(&s.iface, "iface", "", "external interface, by `NAME` or address (default: that of the default route)")
+	s.external.add(f)
 	addressVar(f, &s.publicIP, "public-ip", "IPv4 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is4)
 	addressVar(f, &s.publicIPv6, "public-ipv6", "IPv6 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is6)
 	pathVar(f, &s.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that tells container engines the node's subnet")

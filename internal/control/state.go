@@ -33,6 +33,7 @@ type State struct {
 	status Status // but for what the maps hold
 	hooks  map[hooks.Hook]HookUse
 	peers  map[string]Peer // by subnets
+	chosen [2]string       // the external interface and why, as said last
 }
 
 var _ hooks.Observer = (*State)(nil)
@@ -65,6 +66,17 @@ func (s *State) SetProblem(text string) { s.set(func(t *Status) { t.Config.Probl
 
 // SetMTU says which MTU, in bytes, the subnet file promises.
 func (s *State) SetMTU(mtu int) { s.set(func(t *Status) { t.Node.MTU = mtu }) }
+
+// SetExternal says which interface leads to the other nodes, and why it was chosen. It reports whether that is news.
+func (s *State) SetExternal(name, why string) (news bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	chosen := [2]string{name, why}
+	news = s.chosen != chosen
+	s.chosen = chosen
+	s.status.Node.Interface, s.status.Node.InterfaceBy = name, clip(why)
+	return news
+}
 
 // SetMasquerade says whether what containers send out of the overlay is masqueraded.
 func (s *State) SetMasquerade(on bool) { s.set(func(t *Status) { t.Node.Masquerade = on }) }

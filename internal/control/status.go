@@ -39,7 +39,8 @@ type Node struct {
 	Networks           []netip.Prefix  `json:"networks"`         // the whole overlay, one prefix a family
 	Paths              []Path          `json:"paths"`            // one a family
 	Interface          string          `json:"interface,omitzero"`
-	MTU                int             `json:"mtu,omitzero"` // of the overlay, in bytes, as the subnet file promises it
+	InterfaceBy        string          `json:"interfaceBy,omitzero"` // what chose it: a flag, or "default route"
+	MTU                int             `json:"mtu,omitzero"`         // of the overlay, in bytes, as the subnet file promises it
 	UserspaceWireGuard bool            `json:"userspaceWireGuard"`
 	Masquerade         bool            `json:"masquerade"` // whether what leaves the overlay is masqueraded
 }

@@ -47,7 +47,7 @@ func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 			writeField(b, "subnet", p.Subnet.String()+of(n, p))
 		}
 		if p.PublicIP.IsValid() {
-			writeField(b, "public IP", p.PublicIP.String()+prefixed(" on ", printable(n.Interface)))
+			writeField(b, "public IP", p.PublicIP.String()+prefixed(" on ", printable(n.Interface))+by(n))
 		}
 	}
 	writeField(b, "backend", backendText(s))
@@ -75,6 +75,14 @@ func of(n Node, p Path) string {
 		}
 	}
 	return ""
+}
+
+// by says what chose the interface.
+func by(n Node) string {
+	if n.InterfaceBy == "" {
+		return ""
+	}
+	return " (" + printable(n.InterfaceBy) + ")"
 }
 
 func backendText(s Status) string {

@@ -25,8 +25,10 @@ type Facts struct {
 type Interface struct {
 	Name      string
 	Index     int
-	MTU       int       // bytes
-	Hardware  bool      // whether it is a device of the machine, not something that software made
+	MTU       int  // bytes
+	Hardware  bool // whether it is a device of the machine, not something that software made
+	Virtual   bool // whether it is loopback, a tunnel, or a bridge without a device of the machine
+	Loopback  bool
 	Addresses []Address // in the kernel's order
 }
 
@@ -80,8 +82,11 @@ func readInterfaces() ([]Interface, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list addresses of interface %q: %w", link.Name, err)
 		}
-		_, err = os.Stat(filepath.Join("/sys/class/net", link.Name, "device"))
-		i := Interface{Name: link.Name, Index: link.Index, MTU: link.MTU, Hardware: err == nil}
+		i := Interface{
+			Name: link.Name, Index: link.Index, MTU: link.MTU, Hardware: isHardware(link.Name),
+			Loopback: link.Flags&net.FlagLoopback != 0,
+		}
+		i.Virtual = i.Loopback || isVirtual(link.Name)
 		for _, addr := range addrs {
 			if p, ok := prefixOf(addr); ok {
 				i.Addresses = append(i.Addresses, newAddress(p, flags[located{i.Index, p.Addr()}]))

@@ -1,9 +1,14 @@
 package node_test
 
 import (
+	"bytes"
+	"fmt"
 	"net/netip"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -40,6 +45,48 @@ func TestReadSeesTheNamespaceOfItsThread(t *testing.T) {
 	must(t, err)
 	if external.V4 != addr("192.0.2.7") || external.V6 != addr("fd00::7") {
 		t.Errorf("external addresses are %s and %s", external.V4, external.V6)
+	}
+}
+
+// /sys shows the links of the namespace that it was mounted in, so a process of its own has to look.
+func TestReadTellsTunnelsAndBridgesOfContainersApart(t *testing.T) {
+	if _, err := exec.LookPath("ip"); err != nil {
+		t.Skip("the ip program is not installed: ", err)
+	}
+	if os.Getenv("LOOK_AT_LINKS") != "" {
+		facts, err := node.Read()
+		must(t, err)
+		for _, i := range facts.Interfaces {
+			fmt.Printf("%s virtual=%t loopback=%t\n", i.Name, i.Virtual, i.Loopback)
+		}
+		return
+	}
+	ns, err := netns.New()
+	must(t, err)
+	defer ns.Close()
+	self, err := os.Executable()
+	must(t, err)
+	look := exec.Command("sh", "-c", `ip link add eth0 type veth peer eth1
+		ip link add vx0 type vxlan id 7 dstport 0 dev eth0
+		ip link add br0 type bridge
+		ip link set eth1 master br0
+		ip tuntap add tun0 mode tun
+		ip tuntap add tap0 mode tap
+		exec "$0" -test.run '^'"$1"'$'`, self, t.Name())
+	look.Env = append(os.Environ(), "LOOK_AT_LINKS=1")
+	var out bytes.Buffer
+	look.Stdout, look.Stderr = &out, &out
+	if err := ns.Run(look); err != nil {
+		t.Fatalf("%v: %s", err, &out)
+	}
+	for name, want := range map[string]string{
+		"lo": "virtual=true loopback=true", "eth0": "virtual=false loopback=false", "vx0": "virtual=true loopback=false",
+		"br0":  "virtual=true loopback=false",
+		"tun0": "virtual=true loopback=false", "tap0": "virtual=true loopback=false",
+	} {
+		if !strings.Contains("\n"+out.String(), "\n"+name+" "+want+"\n") {
+			t.Errorf("%s is not %s in\n%s", name, want, &out)
+		}
 	}
 }
 
