@@ -24,8 +24,8 @@ type converger struct {
 	removing int           // those of them that are the first try of a SubnetRemove
 	ended    chan endedRun // has room for all running hooks
 	tries    int           // of a SubnetRemove
-	repair   time.Time     // when the node's own hooks have to run again; zero for never
-	pace     pace          // of that
+	stale    stale         // whether the node's own hooks have to run again
+	pace     pace          // of their repairs
 }
 
 // An endedRun is a run of a peer's hook and what it was started with.
@@ -45,15 +45,15 @@ func newConverger(r *runner, node Node) *converger {
 }
 
 // converge runs hooks until the context ends, whose error it returns, or the node's own hooks have to run again, which is
-// errDamaged. Without sets it ends when no hook is due. The last hook has returned when it does.
+// errStale. Without sets it ends when no hook is due. The last hook has returned when it does.
 func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, damage <-chan []string) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	for ctx.Err() == nil && (sets != nil || c.running+len(c.queue) > 0) {
-		if !c.repairDue() {
+		if !c.stale.due() {
 			c.dispatch(ctx, &workers)
 		} else if c.running == 0 {
-			return errDamaged
+			return errStale
 		}
 		select {
 		case <-ctx.Done():
@@ -61,6 +61,8 @@ func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, dam
 			c.want(ctx, set)
 		case scopes := <-damage:
 			c.damaged(scopes)
+		case <-c.self.moved:
+			c.moved()
 		case run := <-c.ended:
 			c.finish(ctx, run)
 		case <-c.nextTry():
@@ -76,7 +78,7 @@ func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, dam
 func (c *converger) teardown(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
-	c.tries, c.repair = 1, time.Time{}
+	c.tries, c.stale = 1, stale{}
 	for _, p := range c.peers {
 		p.givenUp = false
 		p.want(nil, Leave)
@@ -146,7 +148,7 @@ func (c *converger) dispatch(ctx context.Context, workers *sync.WaitGroup) {
 		if due == SubnetAdd {
 			c.remember(*run.lease)
 		}
-		call := Call{p.reason(due), c.current(c.node)}
+		call := Call{p.reason(due), c.node}
 		c.running++
 		p.busy = true
 		p.next = time.Time{}
@@ -195,10 +197,10 @@ func (c *converger) update(p *peer) {
 	c.Observer.ObservePeer(p.status())
 }
 
-// nextTry fires when the queue's first hook, or a repair, falls due. It never does while these wait for something else than
+// nextTry fires when the queue's first hook, or one of the node's own, falls due. It never does while these wait for something else than
 // time.
 func (c *converger) nextTry() <-chan time.Time {
-	next := c.repair
+	next := c.stale.at
 	if len(c.queue) > 0 && c.running < c.Concurrency {
 		if p := c.queue[0]; next.IsZero() || p.next.Before(next) {
 			next = p.next

@@ -6,11 +6,13 @@
 //
 // # When a hook runs, and what its failure means
 //
-//	PreStartup    Before the lease is taken, at every start of the backend, and to repair what it made.
+//	PreStartup    Before the lease is taken, at every start of the backend, to repair what it made, and when this node's
+//	              public address, external interface or its MTU changed.
 //	              Failing: the start fails, and with it the daemon. While a running daemon changes over to another
-//	              config or lease, or repairs, the start is tried again, after 1 s, then 2 s, doubling up to 1 min.
+//	              config or lease, repairs, or follows a change, it is tried again, after 1 s, then 2 s, doubling up to
+//	              1 min.
 //	PostStartup   Once the lease is held, and after each PreStartup since.
-//	              Failing: as PreStartup, and Shutdown runs, though not when it was to repair.
+//	              Failing: as PreStartup, and Shutdown runs, though not where the lease was held before.
 //	SubnetAdd     For each other node: at the start, when it joins, when its address or its data changes.
 //	              Failing: tried again after 1 s, then 2 s, doubling up to 1 min, for as long as the node is there.
 //	SubnetRemove  When a node leaves, and before SubnetAdd when it changed.
@@ -51,7 +53,7 @@
 //
 // The reasons of each hook are
 //
-//	PreStartup, PostStartup   start, config, repair
+//	PreStartup, PostStartup   start, config, repair, change
 //	SubnetAdd                 start, join, change, retry, repair
 //	SubnetRemove              leave, change
 //	Shutdown                  stop, config
@@ -83,6 +85,11 @@
 // When a peer changes while its hook keeps failing, its retries are forgotten and the new state is tried at once. After
 // a SubnetRemove that failed, a peer that returns as it was is added anew, since part of it may be gone. A peer whose
 // SubnetAdd never succeeded has no SubnetRemove: its hooks are to undo their own failures, and in-process commands do.
+//
+// When the node itself is reached elsewhere, its lease says so at once, and its subnet stays. Then PreStartup and PostStartup
+// run again, and SubnetAdd for all peers, with the reason Change and the new addresses. What PreStartup then prints is
+// published. No Shutdown or SubnetRemove comes before: what is in place is what the hooks find. The other nodes see a peer
+// that changed.
 //
 // Size. Of each output 64 KiB are kept. The data of a lease is at most 16 KiB.
 //

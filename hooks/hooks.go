@@ -17,7 +17,7 @@ type Reason string
 const (
 	Start  Reason = "start"  // the daemon or its backend starts
 	Join   Reason = "join"   // a node appeared
-	Change Reason = "change" // a node's address or data changed
+	Change Reason = "change" // a node's address or data changed, a peer's or its own
 	Retry  Reason = "retry"  // an earlier run failed
 	Repair Reason = "repair" // somebody took away what an earlier run made
 	Leave  Reason = "leave"  // a node's lease ended

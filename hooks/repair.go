@@ -1,6 +1,21 @@
 package hooks
 
-import "time"
+import (
+	"errors"
+	"time"
+)
+
+// errStale ends the convergence of peers: the node's own hooks have to run again.
+var errStale = errors.New("the node's own hooks have to run again")
+
+// A stale says when the node's own hooks have to run again, and why. The zero stale says never.
+type stale struct {
+	at     time.Time
+	reason Reason
+}
+
+// due reports whether they have to now.
+func (s stale) due() bool { return !s.at.IsZero() && !s.at.After(time.Now()) }
 
 // calm is how long nothing may be lost for the next repair to come at once again. It is longer than any backoff.
 const calm = 2 * time.Minute
@@ -44,12 +59,24 @@ func (c *converger) damaged(scopes []string) {
 		}
 		c.update(p)
 	}
-	if lost[NodeScope] && c.repair.IsZero() {
+	if lost[NodeScope] && c.stale.at.IsZero() {
 		at, insisted := c.pace.next(c.backoff)
-		c.repair = at
+		c.stale = stale{at, Repair}
 		if insisted {
 			c.insisted(NodeScope)
 		}
+	}
+}
+
+// moved has the node's own hooks run again if the machine is not as they found it. The others are told where it is at once.
+func (c *converger) moved() {
+	now := c.self.now()
+	if c.node.sameMachine(now) {
+		return
+	}
+	c.stale = stale{time.Now(), Change}
+	if _, err := c.Leases.Republish(c.node.Lease.At(now.Lease)); err != nil {
+		c.Logger.Warn("lease does not say where this machine is", "err", err)
 	}
 }
 
@@ -72,15 +99,12 @@ func (p *peer) damaged(backoff func(int) time.Duration) (insisted bool) {
 	return insisted
 }
 
-// repairDue reports whether the node's own hooks have to run again now.
-func (c *converger) repairDue() bool { return !c.repair.IsZero() && !c.repair.After(time.Now()) }
-
-// repairAll has the hooks of all peers run again, now that those of the node have.
-func (c *converger) repairAll() {
-	c.repair = time.Time{}
+// addAll has the hooks of all peers run again, now that those of the node have.
+func (c *converger) addAll(reason Reason) {
+	c.stale = stale{}
 	for _, p := range c.peers {
 		if p.wanted != nil && p.applied != nil && !p.torn {
-			p.torn, p.joined = true, Repair
+			p.torn, p.joined = true, reason
 		}
 		p.failures, p.next = 0, time.Time{}
 		c.update(p)

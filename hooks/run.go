@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -24,6 +23,9 @@ type Leases interface {
 	Acquire(ctx context.Context, want lease.Lease) (lease.Lease, error)
 	// Hold keeps the lease until the context ends. It returns lease.ErrLost when another node has it.
 	Hold(context.Context) error
+	// Republish changes what the lease that is held says to the public addresses, data and backend type of want, and returns
+	// what it is to say. It does not wait for the store: Hold writes it.
+	Republish(want lease.Lease) (lease.Lease, error)
 	// Peers calls set with the complete list of the other nodes' leases, at once and after each change, until the
 	// context ends. The list is set's to keep.
 	Peers(ctx context.Context, set func([]lease.Lease) error) error
@@ -42,6 +44,7 @@ const (
 // Options are what Run needs to know. Node, Leases, Backend and Logger are required.
 type Options struct {
 	Node        Node   // of its Lease the public addresses alone
+	Watch       Watch  // tells when the node's machine changes; nil if it never does
 	BackendType string // to be published in the lease
 	Leases      Leases
 	Backend     Backend
@@ -68,7 +71,7 @@ const endPatience = time.Minute
 // It returns the error of PreStartup, PostStartup or Ready if Options.Reason is Start, and what Hold and Peers
 // return that is neither the context's error nor lease.ErrLost.
 func Run(ctx context.Context, o Options) error {
-	r := runner{Options: o}
+	r := runner{Options: o, self: newSelf(o.Node)}
 	r.Concurrency = max(o.Concurrency, 1)
 	if o.Observer == nil {
 		r.Observer = unobserved{}
@@ -82,10 +85,11 @@ func Run(ctx context.Context, o Options) error {
 	if o.jitter == nil {
 		r.jitter = func(longest time.Duration) time.Duration { return rand.N(longest) }
 	}
+	defer r.watchSelf(ctx)()
 	losses := 0
 	for reason := o.Reason; ; reason = Config {
 		began := time.Now()
-		node, err := r.start(ctx, reason)
+		node, err := r.start(ctx, reason, lease.Lease{})
 		if err == nil {
 			err = r.serve(ctx, node)
 		}
@@ -117,17 +121,23 @@ func sleep(ctx context.Context, d time.Duration) bool {
 }
 
 // A runner is one call of Run.
-type runner struct{ Options }
+type runner struct {
+	Options
+	self *self
+}
 
-// start brings the node up. A daemon that is running already tries until it is told to stop.
-func (r *runner) start(ctx context.Context, reason Reason) (Node, error) {
+// start brings the node up, again if it holds a lease. A daemon that is running already tries until it is told to stop.
+func (r *runner) start(ctx context.Context, reason Reason, held lease.Lease) (Node, error) {
 	for failures := 1; ; failures++ {
-		node, err := r.tryStart(ctx, reason)
+		node, err := r.tryStart(ctx, reason, held)
 		if err == nil || reason == Start || ctx.Err() != nil {
 			return node, err
 		}
+		if node.Lease.String() != "" && held.String() != "" {
+			held = node.Lease // what it says by now
+		}
 		wait := r.backoff(failures)
-		r.Observer.ObserveNode(NodeStatus{Phase: NodeStarting, Node: r.Node, Err: err, NextTry: time.Now().Add(wait)})
+		r.Observer.ObserveNode(NodeStatus{Phase: NodeStarting, Node: r.self.now(), Err: err, NextTry: time.Now().Add(wait)})
 		r.Logger.Warn("start failed", "err", err, "retry", wait)
 		if !sleep(ctx, wait) {
 			return node, err
@@ -135,11 +145,17 @@ func (r *runner) start(ctx context.Context, reason Reason) (Node, error) {
 	}
 }
 
-// tryStart goes from PreStartup to Ready. If it comes further than PreStartup and fails, it runs Shutdown, but for a repair:
-// that leaves what there still is.
-func (r *runner) tryStart(ctx context.Context, reason Reason) (node Node, err error) {
-	node = r.Node
+// tryStart goes from PreStartup to Ready. If it comes further than PreStartup and fails, it runs Shutdown, but not where the
+// node holds a lease: that leaves what there still is.
+func (r *runner) tryStart(ctx context.Context, reason Reason, held lease.Lease) (node Node, err error) {
+	node = r.self.now()
+	holds := held.String() != ""
 	r.Observer.ObserveNode(NodeStatus{Phase: NodeStarting, Node: node})
+	if holds { // whatever becomes of the hooks, the others are to know where the node is
+		if _, err = r.Leases.Republish(held.At(node.Lease)); err != nil {
+			return node, err
+		}
+	}
 	var data Data
 	err = r.lifecycle(PreStartup, Call{reason, node}, func(call Call) (err error) {
 		data, err = r.Backend.PreStartup(ctx, call)
@@ -149,29 +165,27 @@ func (r *runner) tryStart(ctx context.Context, reason Reason) (node Node, err er
 		return node, err
 	}
 	defer func() {
-		if err != nil && reason != Repair {
+		if err != nil && !holds {
 			r.abandon(ctx, reason, node)
 		}
 	}()
 
-	r.Observer.ObserveNode(NodeStatus{Phase: NodeWaiting, Node: node})
-	own, err := r.Leases.Acquire(ctx, r.wish(data))
+	want := node.Lease
+	want.BackendType, want.V4.Data, want.V6.Data = r.BackendType, data.V4, data.V6
+	if holds {
+		node.Lease, err = r.Leases.Republish(want)
+	} else {
+		r.Observer.ObserveNode(NodeStatus{Phase: NodeWaiting, Node: node})
+		node.Lease, err = r.Leases.Acquire(ctx, want)
+	}
 	if err != nil {
 		return node, err
 	}
-	node.Lease = own
 	err = r.lifecycle(PostStartup, Call{reason, node}, func(call Call) error { return r.Backend.PostStartup(ctx, call) })
 	if err == nil && r.Ready != nil {
 		err = r.Ready(node)
 	}
 	return node, err
-}
-
-// wish is the lease to ask for.
-func (r *runner) wish(data Data) lease.Lease {
-	want := r.Node.Lease
-	want.BackendType, want.V4.Data, want.V6.Data = r.BackendType, data.V4, data.V6
-	return want
 }
 
 // abandon takes back what PreStartup did for a start that came to nothing.
@@ -186,19 +200,11 @@ func (r *runner) abandon(ctx context.Context, reason Reason, node Node) {
 	r.end(ctx, ending, why, node)
 }
 
-// errDamaged ends the convergence of peers: something is gone that the node's own hooks made.
-var errDamaged = errors.New("the node's own effects are damaged")
-
 // serve keeps the node up until something fails that it cannot mend or the context ends, and ends the backend then.
 func (r *runner) serve(ctx context.Context, node Node) error {
 	peers := newConverger(r, node)
 	peers.recall()
 	err := r.hold(ctx, peers)
-	for errors.Is(err, errDamaged) {
-		if err = r.repair(ctx, peers); err == nil {
-			err = r.hold(ctx, peers)
-		}
-	}
 	ending, reason := r.ending(ctx, err)
 	r.Observer.ObserveNode(NodeStatus{Phase: NodeStopping, Node: peers.node})
 	r.Logger.Info("stopping", "reason", reason, "cause", cmp.Or(context.Cause(ctx), err))
@@ -209,13 +215,30 @@ func (r *runner) serve(ctx context.Context, node Node) error {
 	return err
 }
 
-// hold holds the lease and converges the peers until one of them fails or the context ends.
+// hold holds the lease and converges the peers until one of them fails or the context ends. The lease is held while the node's
+// own hooks run again, too: they need no store.
 func (r *runner) hold(ctx context.Context, peers *converger) error {
-	r.Observer.ObserveNode(NodeStatus{Phase: NodeUp, Node: peers.node})
-	sets, damage := make(chan []lease.Lease, 1), make(chan []string, 1)
+	sets := make(chan []lease.Lease, 1)
 	g, up := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.Leases.Hold(up) })
 	g.Go(func() error { return r.Leases.Peers(up, newestWins(sets)) })
+	g.Go(func() error {
+		err := r.converge(up, peers, sets)
+		for errors.Is(err, errStale) {
+			if err = r.startAgain(up, peers); err == nil {
+				err = r.converge(up, peers, sets)
+			}
+		}
+		return err
+	})
+	return g.Wait()
+}
+
+// converge converges the peers, and has damage repaired that somebody does meanwhile.
+func (r *runner) converge(ctx context.Context, peers *converger, sets <-chan []lease.Lease) error {
+	r.Observer.ObserveNode(NodeStatus{Phase: NodeUp, Node: peers.node})
+	damage := make(chan []string, 1)
+	g, up := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		err := r.Effects.Watch(up, joined(damage))
 		if up.Err() == nil {
@@ -227,19 +250,15 @@ func (r *runner) hold(ctx context.Context, peers *converger) error {
 	return g.Wait()
 }
 
-// repair runs the node's own hooks again, and has those of all peers follow. A lease for other subnets than before is as if
-// the old one had been lost.
-func (r *runner) repair(ctx context.Context, peers *converger) error {
-	before := peers.node.Lease.String()
-	node, err := r.start(ctx, Repair)
+// startAgain runs the node's own hooks again, and has those of all peers follow.
+func (r *runner) startAgain(ctx context.Context, peers *converger) error {
+	reason := peers.stale.reason
+	node, err := r.start(ctx, reason, peers.node.Lease)
 	if err != nil {
 		return err
 	}
 	peers.node = node
-	if got := node.Lease.String(); got != before {
-		return fmt.Errorf("%w: %s has become %s", lease.ErrLost, before, got)
-	}
-	peers.repairAll()
+	peers.addAll(reason)
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 func TestBackoffDoublesToAMinuteLessAFifthAtMost(t *testing.T) {
-	r := runner{Options{jitter: func(longest time.Duration) time.Duration { return rand.N(longest) }}}
+	r := runner{Options: Options{jitter: func(longest time.Duration) time.Duration { return rand.N(longest) }}}
 	for failures, longest := range map[int]time.Duration{
 		1: time.Second, 2: 2 * time.Second, 6: 32 * time.Second, 7: time.Minute, 8: time.Minute, 1_000_000: time.Minute,
 	} {
@@ -152,7 +152,7 @@ func BenchmarkTenThousandPeers(b *testing.B) {
 	for b.Loop() {
 		ctx, cancel := context.WithCancel(b.Context())
 		up := 0
-		c := newConverger(&runner{Options{
+		c := newConverger(&runner{self: newSelf(Node{}), Options: Options{
 			Backend: Nop{}, Concurrency: 1, Logger: slog.New(slog.DiscardHandler),
 			Memory: forgetful{}, Effects: unknown{}, Observer: upCounter{func() {
 				if up++; up == len(set) {

@@ -74,14 +74,14 @@ type script struct {
 	log      bytes.Buffer
 	behave   map[string]*behaviour // by hook, or by hook and subnet
 	acquired int
-	reason   Reason // of the last PreStartup
-	relet    bool   // the node's subnet is another's when a repair asks for it
+	own      lease.Lease
 	node     NodeStatus
 	peers    map[string]PeerStatus
 	busy     map[string]int // hooks running, by scope
 	memory   map[string]lease.Lease
 	left     []string       // scopes that own something
 	damage   func([]string) // tells of damage, while Run watches
+	moved    func(Node)
 }
 
 // A behaviour is how the next runs of a hook go.
@@ -104,6 +104,7 @@ func runScript(t *testing.T, text string) string {
 			Interface: "eth0", MTU: 1500,
 			Lease: lease.Lease{V4: lease.Path{PublicIP: netip.MustParseAddr("192.0.2.1")}},
 		},
+		Watch:       s.watchMachine,
 		BackendType: "extension", Leases: s, Backend: s, Reason: Start, Observer: s, Memory: memory{s}, Effects: s,
 		Logger: slog.New(slog.DiscardHandler),
 		Ready: func(n Node) error {
@@ -167,8 +168,10 @@ func (s *script) verb(name string, args []string) {
 		s.lost <- errors.New("hold lease: broken")
 	case "damage": // SCOPE...: somebody takes away what their hooks made
 		s.damage(args)
-	case "relet": // to another node, while the node's own hooks are repaired
-		s.relet = true
+	case "move": // ADDRESS: the machine is reached there from now on
+		n := s.options.Node
+		n.Lease.V4.PublicIP = netip.MustParseAddr(args[0])
+		s.moved(n)
 	case "left": // SCOPE...: own something when the first list comes
 		s.left = args
 	case "remembered": // SUBNET=DATA...: were added by an earlier process
@@ -296,12 +299,27 @@ func (s *script) Acquire(ctx context.Context, want lease.Lease) (lease.Lease, er
 	if err := s.do(ctx, "Acquire", want.V4.PublicIP.String(), want.BackendType+" "+string(want.V4.Data)); err != nil {
 		return lease.Lease{}, err
 	}
-	if s.reason != Repair || s.relet {
-		s.acquired++
-	}
-	s.relet = false
+	s.acquired++
 	want.V4.Subnet = netip.MustParsePrefix(fmt.Sprintf("10.50.%d.0/24", 100+s.acquired))
+	s.own = want
 	return want, nil
+}
+
+// Republish tells only of what is new.
+func (s *script) Republish(want lease.Lease) (lease.Lease, error) {
+	want.V4.Subnet = s.own.V4.Subnet
+	if !want.Equal(s.own) {
+		s.printf("Republish %s %s %s", want.V4.PublicIP, want.BackendType, want.V4.Data)
+	}
+	s.own = want
+	return want, nil
+}
+
+func (s *script) watchMachine(ctx context.Context, changed func(Node)) error {
+	s.moved = changed
+	changed(s.options.Node)
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (s *script) Hold(ctx context.Context) error {
@@ -330,7 +348,6 @@ func (s *script) PreStartup(ctx context.Context, c Call) (Data, error) {
 	if c.Node.Lease.String() != "" {
 		s.t.Errorf("PreStartup knows lease %v", c.Node.Lease)
 	}
-	s.reason = c.Reason
 	return c.Node.Single(json.RawMessage(`"own"`)), s.do(ctx, "PreStartup", "", string(c.Reason))
 }
 

@@ -33,6 +33,12 @@ func (l Lease) Paths() iter.Seq[Path] {
 	}
 }
 
+// At is the lease of a node that is reached at the public addresses of o.
+func (l Lease) At(o Lease) Lease {
+	l.V4.PublicIP, l.V6.PublicIP = o.V4.PublicIP, o.V6.PublicIP
+	return l
+}
+
 // Equal reports whether both leases say the same, the data compared byte by byte.
 func (l Lease) Equal(o Lease) bool {
 	return l.V4.equal(o.V4) && l.V6.equal(o.V6) && l.BackendType == o.BackendType && l.NodeID == o.NodeID

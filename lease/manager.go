@@ -52,22 +52,20 @@ func NewManager(store Store, network Network, o ManagerOptions) *Manager {
 // Own is the lease that the node holds, as the store last took it; the zero Lease until one is acquired.
 func (m *Manager) Own() Lease { return m.ownRecord().Lease }
 
-// Republish changes what the lease that is held says: its public addresses, data or backend type. The subnets stay. Hold
-// writes it, and tries until the store has it. The error is that of data that is not JSON.
-func (m *Manager) Republish(change func(*Lease)) error {
+// Republish changes what the lease that is held says to the public addresses, data and backend type of want, and returns what
+// it is to say. The subnets stay. Hold writes it, and tries until the store has it. The error is that of data that is not JSON.
+func (m *Manager) Republish(want Lease) (Lease, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	want := m.want
-	change(&want)
 	want, err := m.normal(want)
 	if err != nil {
-		return fmt.Errorf("republish lease %s: %w", m.own.Lease, err)
+		return Lease{}, fmt.Errorf("republish lease %s: %w", m.own.Lease, err)
 	}
 	if want = m.want.on(want); !want.Equal(m.want) {
 		m.want = want
 		m.stir()
 	}
-	return nil
+	return want, nil
 }
 
 // Release gives the lease back, so that another node can have its subnets at once. A reservation stays, and so does what

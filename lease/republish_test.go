@@ -2,7 +2,6 @@ package lease_test
 
 import (
 	"errors"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -27,8 +26,11 @@ func TestANewAddressIsPublishedOnTheSameSubnet(t *testing.T) {
 				s.want(w.T, own.String())
 				trouble(w)
 				moved := node(9).V4.PublicIP
-				if err := m.Republish(func(l *lease.Lease) { l.V4.PublicIP = moved }); err != nil {
-					w.Error(err)
+				want := node(1)
+				want.V6 = lease.Path{} // the network has none
+				want.V4.PublicIP = moved
+				if says, err := m.Republish(want); err != nil || !says.Equal(own.At(want)) {
+					w.Errorf("got %+v, %v after %+v", says, err, own)
 				}
 				time.Sleep(time.Minute)
 				w.store.Break(nil)
@@ -56,10 +58,12 @@ func TestWhatIsPublishedAgainAsItWasIsNotWritten(t *testing.T) {
 		w.acquire(m, node(1))
 		stop := w.holding(m, ignore)
 		before, _ := w.store.Load(w.Context())
-		if err := m.Republish(func(l *lease.Lease) { l.V4.Subnet, l.NodeID = netip.Prefix{}, "" }); err != nil { // neither is its to change
+		if _, err := m.Republish(node(1)); err != nil {
 			w.Error(err)
 		}
-		if err := m.Republish(func(l *lease.Lease) { l.V4.Data = []byte("aa:bb") }); err == nil {
+		bad := node(1)
+		bad.V4.Data = []byte("aa:bb")
+		if _, err := m.Republish(bad); err == nil {
 			w.Error("data that is not JSON: no error")
 		}
 		time.Sleep(time.Minute)

@@ -79,7 +79,7 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 		return nil, err
 	}
 	for _, o := range peers {
-		if n.Reason == hooks.Start {
+		if n.Reason == hooks.Start || n.Reason == hooks.Change {
 			objects = append(objects, greeted(o))
 		}
 		objects = append(objects, o)
@@ -88,7 +88,7 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 }
 
 // greeted is the peer as it has to be for a moment to be sent a packet. Peers go on using the session that they had with a
-// node before it lost its own, and notice only after 15 s without an answer; a new session ends the old one at once.
+// node before it lost its own, or moved, and notice only after 15 s without an answer; a new session ends the old one at once.
 func greeted(o kernel.Peer) kernel.Peer {
 	interval := time.Second
 	o.Keepalive = &interval // one that was off before sends the first packet immediately

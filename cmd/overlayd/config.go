@@ -115,7 +115,7 @@ func (s *settings) withStore(c *cobra.Command, f func(context.Context, *etcd.Sto
 		return err
 	}
 	defer cluster.close()
-	if err := cluster.await(c.Context(), etcdPatience, func(error) {}); err != nil {
+	if _, err := cluster.await(c.Context(), waiting{etcdPatience, etcdPatience}, func(error) {}); err != nil {
 		return err
 	}
 	return f(c.Context(), cluster.Store)

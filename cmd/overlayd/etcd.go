@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -26,24 +27,39 @@ func newEtcdCluster(o etcd.DialOptions, prefix string, log *slog.Logger) (*etcdC
 	return &etcdCluster{etcd.New(client, prefix, log), client.Close}, nil
 }
 
-// await makes sure of the cluster with one request, repeated for as long as patience while nobody answers. Each time
-// that nobody did goes to say.
-func (c *etcdCluster) await(ctx context.Context, patience time.Duration, say func(error)) error {
-	deadline := time.Now().Add(patience)
-	for {
-		err := c.Check(ctx)
+// A waiting is how long to wait for an etcd that does not answer.
+type waiting struct {
+	silent  time.Duration // for one that may be down; 0 for without end
+	noRoute time.Duration // for one to which this machine knows no way
+}
+
+// lasts reports whether to go on after so long, with such an error.
+func (w waiting) lasts(waited time.Duration, err error) bool {
+	if errors.Is(err, etcd.ErrNoRoute) {
+		return waited < w.noRoute
+	}
+	return w.silent == 0 || waited < w.silent
+}
+
+// await makes sure of the cluster with one request, repeated while nobody answers for as long as the waiting lasts. Each time
+// that nobody did goes to say. It returns the network config that it has seen.
+func (c *etcdCluster) await(ctx context.Context, w waiting, say func(error)) (etcd.ConfigRead, error) {
+	began := time.Now()
+	for delay := 500 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		read, err := c.Check(ctx)
+		waited := time.Since(began)
 		switch {
 		case ctx.Err() != nil:
-			return ctx.Err()
+			return read, ctx.Err()
 		case !errors.Is(err, etcd.ErrUnreachable):
-			return err
-		case time.Now().After(deadline):
-			return refuse(exitFailed, err, fmt.Sprintf("it was waited for %s: start etcd, or name another cluster with --etcd-endpoints", patience))
+			return read, err
+		case !w.lasts(waited, err):
+			return read, refuse(exitFailed, err, fmt.Sprintf("it was waited for %s: start etcd, or name another cluster with --etcd-endpoints", waited.Round(time.Second)))
 		}
 		say(err)
 		select {
 		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(delay - rand.N(delay/4)): // nodes that wait together are not to ask together
 		}
 	}
 }

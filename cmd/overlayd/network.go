@@ -7,11 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/lease"
+	"github.com/overlayd/overlayd/lease/etcd"
 )
 
 // A revision is the network config as etcd held it once.
@@ -20,19 +23,19 @@ type revision struct {
 	number int64  // etcd's revision of the key's last change
 }
 
-// follow serves the network config of etcd, and each change of it, until the context ends.
-func (d *daemon) follow(ctx context.Context) error {
+// follow serves the network config of etcd, and each change of it since it was read, until the context ends.
+func (d *daemon) follow(ctx context.Context, read etcd.ConfigRead) error {
 	revisions := make(chan revision, 1)
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.watchConfig(ctx, revisions) })
+	g.Go(func() error { return d.watchConfig(ctx, read, revisions) })
 	g.Go(func() error { return d.sessions(ctx, revisions) })
 	return g.Wait()
 }
 
 // watchConfig keeps the newest network config in revisions, whose only sender it is, and says whether etcd answers.
-func (d *daemon) watchConfig(ctx context.Context, revisions chan revision) error {
+func (d *daemon) watchConfig(ctx context.Context, read etcd.ConfigRead, revisions chan revision) error {
 	answers := true
-	return d.cluster.WatchConfig(ctx, func(value []byte, number int64) error {
+	return d.cluster.WatchConfig(ctx, read, func(value []byte, number int64) error {
 		if !answers {
 			d.log.Info("etcd answers again")
 			d.state.SetEtcd(nil)
@@ -128,16 +131,28 @@ func (d *daemon) compareWithFile(r revision) {
 	}
 }
 
-// publish writes the config file's network to etcd. Another node may be faster, which is as good.
+// publish writes the config file's network to etcd. Another node may be faster, which is as good. Where etcd is in trouble it
+// tries on; what it has no right to do, it does not.
 func (d *daemon) publish(ctx context.Context) error {
-	err := d.cluster.PublishConfig(ctx, compact(d.network))
-	if errors.Is(err, fs.ErrExist) {
-		return nil
+	for said := ""; ; {
+		err := d.cluster.PublishConfig(ctx, compact(d.network))
+		switch {
+		case err == nil:
+			d.log.Info("network config published", "etcd_key", d.cluster.ConfigKey(), "file", d.config)
+			return nil
+		case errors.Is(err, fs.ErrExist):
+			return nil
+		case errors.Is(err, etcd.ErrDenied), ctx.Err() != nil:
+			return err
+		case err.Error() != said:
+			said = err.Error()
+			d.log.Warn("network config of the file not published yet: trying on", "file", d.config, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second + rand.N(time.Second)):
+		}
 	}
-	if err == nil {
-		d.log.Info("network config published", "etcd_key", d.cluster.ConfigKey(), "file", d.config)
-	}
-	return err
 }
 
 // compact is JSON without the space that places it.

@@ -127,16 +127,8 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	d.state.Configure(p.network.Backend.Type, p.number)
 	d.sayExternal(p.external)
 	err = hooks.Run(ctx, hooks.Options{
-		Node: hooks.Node{
-			Networks:  networks(p.network),
-			Interface: p.external.Name,
-			MTU:       p.external.MTU,
-			Lease: lease.Lease{
-				V4: lease.Path{PublicIP: p.external.PublicV4},
-				V6: lease.Path{PublicIP: p.external.PublicV6},
-			},
-		},
-		BackendType: p.network.Backend.Type, Leases: d.addressed(manager, p.network), Backend: p.backend, Reason: reason,
+		Node: selfOf(p.network, p.external), Watch: d.watchSelf(p),
+		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
 		Memory: remembered, Effects: d.commands,
 		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/firewall"
 	"github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/lease/etcd"
 	"github.com/overlayd/overlayd/lease/etcd/embedded"
 )
 
@@ -25,6 +27,10 @@ node reachable until told to stop.
 
 FILE is a network config in JSON or YAML, or a daemon config in YAML: flags by name, and the network under network:.
 The network in etcd counts. While etcd has none, the file's is published there.
+
+An etcd that does not answer is waited for without end, and the overlay that an earlier run left in place goes on working.
+What waiting cannot mend, such as a wrong certificate or password, is refused at once, and an etcd to which there is no
+route after --etcd-wait.
 
 Each flag can also come from the environment: --etcd-prefix as OVERLAYD_ETCD_PREFIX. The command line wins over the
 environment, which wins over the file.
@@ -192,10 +198,11 @@ func (d *daemon) serve(ctx context.Context) error {
 	g.Go(func() error { return control.Serve(answering, control.SocketPath(d.runDir), d.state) })
 	g.Go(func() error {
 		defer done()
-		if err := d.awaitEtcd(ctx); err != nil {
+		read, err := d.awaitEtcd(ctx)
+		if err != nil {
 			return err
 		}
-		return d.follow(ctx)
+		return d.follow(ctx, read)
 	})
 	if d.firewalled() {
 		g.Go(func() error { return d.firewall.Keep(ctx) })
@@ -213,17 +220,23 @@ func (d *daemon) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (d *daemon) awaitEtcd(ctx context.Context) error {
-	said := false
-	err := d.cluster.await(ctx, d.etcdWait, func(err error) {
+// reminder is how often a daemon that waits for etcd says so again.
+const reminder = 5 * time.Minute
+
+// awaitEtcd waits for etcd, and says so. Nothing is touched meanwhile: what an earlier run left in place goes on working.
+func (d *daemon) awaitEtcd(ctx context.Context) (etcd.ConfigRead, error) {
+	began := time.Now()
+	var said time.Time
+	var last string
+	read, err := d.cluster.await(ctx, waiting{noRoute: d.etcdWait}, func(err error) {
 		d.state.SetEtcd(err)
-		if !said {
-			d.log.Warn("waiting for etcd", "longest", d.etcdWait, "err", err)
+		if text := err.Error(); text != last || time.Since(said) > reminder {
+			d.log.Warn("waiting for etcd", "for", time.Since(began).Round(time.Second), "err", err)
+			said, last = time.Now(), text
 		}
-		said = true
 	})
 	if err == nil {
 		d.state.SetEtcd(nil)
 	}
-	return err
+	return read, err
 }

@@ -80,7 +80,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	pathVar(f, &s.config, "config", "", "`FILE` with the network config (JSON or YAML), or with these flags and it under network:")
 	s.etcdFlags(f)
 	checkedVar(f, &s.etcdListen, "etcd-listen", defaultListen, "client `URL` that the etcd member in this process listens on", listenURL)
-	f.DurationVar(&s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait for etcd at start before giving up")
+	f.DurationVar(&s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait at start for a route to etcd, or an address for its name; one that only does not answer is waited for without end")
 	s.external.add(f)
 	addressVar(f, &s.publicIP, "public-ip", "IPv4 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is4)
 	addressVar(f, &s.publicIPv6, "public-ipv6", "IPv6 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is6)

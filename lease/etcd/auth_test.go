@@ -80,7 +80,7 @@ func testNodesRole(t *testing.T, endpoint string) {
 func TestTheNodesRoleAllowsNothingElse(t *testing.T) {
 	_, node := enableAuth(t, startMember(t, "http://127.0.0.1:0").Endpoints()[0], etcd.NodeGrants(prefix)...)
 	store := newStore(t, node)
-	if err := store.Check(t.Context()); err != nil {
+	if _, err := store.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := store.PublishConfig(t.Context(), []byte("{}")); !errors.Is(err, rpctypes.ErrPermissionDenied) {
@@ -119,7 +119,7 @@ func TestEachOfTheNodesGrantsIsNeeded(t *testing.T) {
 
 // useStore does with a store what a daemon does first.
 func useStore(ctx context.Context, store *etcd.Store) error {
-	if err := store.Check(ctx); err != nil {
+	if _, err := store.Check(ctx); err != nil {
 		return err
 	}
 	seen, err := store.Load(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"time"
@@ -16,61 +17,154 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// ErrUnreachable says that nobody answers at any endpoint, so that waiting may help.
-var ErrUnreachable = errors.New("etcd is not reachable")
+// Errors that say that waiting may help.
+var (
+	// ErrUnreachable says that nobody answers at any endpoint, or that those who do have no leader.
+	ErrUnreachable = errors.New("etcd is not reachable")
+	// ErrNoRoute is the ErrUnreachable of endpoints to which this machine knows no way: it has no route, or no address for
+	// the name.
+	ErrNoRoute = fmt.Errorf("%w from here", ErrUnreachable)
+)
 
-// checkPatience is how long each of Check's requests may take.
-const checkPatience = 3 * time.Second
+// ErrDenied says that the user may not do it.
+var ErrDenied = rpctypes.ErrPermissionDenied
+
+const (
+	checkPatience = 3 * time.Second // with each of Check's requests
+	checkDoubt    = time.Second     // until it is asked why there is no answer, which the client alone would never say
+)
 
 // Check makes sure with a first request that one of the client's endpoints is an etcd v3 that lets this client in and lets it
-// read the network config. Its error is ErrUnreachable if nobody answers, and else says what does not fit.
-func (s *Store) Check(ctx context.Context) error {
-	var problems []error
-	for _, endpoint := range s.client.Endpoints() {
-		err := probe(ctx, s.client, endpoint)
-		if err == nil {
-			return s.enter(ctx)
-		}
-		problems = append(problems, err)
+// read the network config, which it returns for WatchConfig to begin with. Its error is ErrUnreachable if waiting may help, and
+// else says what does not fit.
+func (s *Store) Check(ctx context.Context) (ConfigRead, error) {
+	read, err := s.firstRead(ctx)
+	if err == nil {
+		return read, nil
 	}
-	for _, err := range problems { // one that can be mended goes before one that can be waited for
-		if !errors.Is(err, ErrUnreachable) {
-			return err
-		}
+	endpoints := strings.Join(s.client.Endpoints(), ",")
+	switch {
+	case errors.Is(err, rpctypes.ErrAuthFailed):
+		return read, fmt.Errorf("etcd %s: user name or password is wrong", endpoints)
+	case errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrInvalidAuthToken):
+		return read, fmt.Errorf("etcd %s: it wants a user name and a password", endpoints)
+	case errors.Is(err, rpctypes.ErrPermissionDenied):
+		return read, fmt.Errorf("etcd %s: read %s: %w", endpoints, s.ConfigKey(), denied(err))
+	case errors.As(err, new(diagnosis)):
+		return read, err
 	}
-	return errors.Join(problems...)
+	return read, s.diagnose(ctx, err)
 }
 
-// probe asks one endpoint for its version. The connection is its own: the client's own would hide why it fails.
-func probe(ctx context.Context, client *clientv3.Client, endpoint string) error {
+// firstRead reads the network config, and ends early with a diagnosis when none of the endpoints can be used.
+func (s *Store) firstRead(ctx context.Context) (read ConfigRead, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		read, err = s.tryConfig(ctx, checkPatience)
+	}()
+	select {
+	case <-ended:
+		return read, err
+	case <-time.After(checkDoubt):
+	}
+	why := s.diagnose(ctx, nil)
+	if why != nil {
+		cancel()
+	}
+	<-ended
+	if err != nil && why != nil {
+		err = diagnosis{why}
+	}
+	return read, err
+}
+
+// A diagnosis says why an endpoint does not answer as it should.
+type diagnosis struct{ error }
+
+// Unwrap makes the error one of its cause.
+func (d diagnosis) Unwrap() error { return d.error }
+
+// diagnose asks each endpoint why a request had no answer, or only the error. Without an error it returns nil where somebody
+// answers.
+func (s *Store) diagnose(ctx context.Context, err error) error {
+	kind := ErrNoRoute
+	var causes []string
+	for _, endpoint := range s.client.Endpoints() {
+		silent, err := probe(ctx, s.client, endpoint)
+		switch {
+		case silent == nil && err == nil:
+			kind = nil // somebody is there
+		case silent == nil:
+			return err // it can be mended, which goes before what can be waited for
+		case silent == ErrUnreachable && kind == ErrNoRoute:
+			kind = silent
+		}
+		if err != nil {
+			causes = append(causes, fmt.Sprintf("%s: %v", endpoint, err))
+		}
+	}
+	switch {
+	case kind == nil && err == nil:
+		return nil
+	case kind == nil: // no leader, or overloaded
+		return fmt.Errorf("%w: %s: %w", ErrUnreachable, strings.Join(s.client.Endpoints(), ","), err)
+	}
+	return fmt.Errorf("%w: %s", kind, strings.Join(causes, "; "))
+}
+
+// probe asks one endpoint for its version. Where nobody answers it returns ErrUnreachable or ErrNoRoute as silent. The
+// connection is its own: the client's own would hide why it fails.
+func probe(ctx context.Context, client *clientv3.Client, endpoint string) (silent, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkPatience)
 	defer cancel()
 	conn, err := client.Dial(endpoint)
 	if err != nil {
-		return fmt.Errorf("etcd %s: %w", endpoint, err)
+		return nil, fmt.Errorf("etcd %s: %w", endpoint, err)
 	}
 	defer conn.Close()
 	_, err = etcdserverpb.NewMaintenanceClient(conn).Status(ctx, &etcdserverpb.StatusRequest{}, grpc.WaitForReady(false))
 	answered := err == nil || errors.As(rpctypes.Error(err), new(rpctypes.EtcdError))
 	switch {
 	case answered:
-		return nil
+		return nil, nil
 	case status.Code(err) == codes.DeadlineExceeded, errors.Is(err, context.DeadlineExceeded): // the latter during a login
-		return fmt.Errorf("%w: %s: no answer within %s", ErrUnreachable, endpoint, checkPatience)
+		return silence(endpoint, fmt.Errorf("no answer within %s", checkPatience))
 	}
 	cause, dialed := transport(err)
 	for _, sign := range signs {
 		if strings.Contains(cause, sign.text) {
-			return fmt.Errorf("etcd %s: %s: %s", endpoint, cause, sign.advice)
+			return nil, fmt.Errorf("etcd %s: %s: %s", endpoint, cause, sign.advice)
 		}
 	}
 	switch {
 	case status.Code(err) != codes.Unavailable:
-		return fmt.Errorf("etcd %s: not an etcd v3: %s", endpoint, cause)
+		return nil, fmt.Errorf("etcd %s: not an etcd v3: %s", endpoint, cause)
 	case dialed && strings.HasPrefix(endpoint, "https://"): // the server's reason may be lost with the connection
-		return fmt.Errorf("etcd %s: %s: connection closed, maybe for want of a client certificate", endpoint, cause)
+		return nil, fmt.Errorf("etcd %s: %s: connection closed, maybe for want of a client certificate", endpoint, cause)
 	}
-	return fmt.Errorf("%w: %s: %s", ErrUnreachable, endpoint, cause)
+	return silence(endpoint, errors.New(cause))
+}
+
+// silence is ErrUnreachable and the cause, or ErrNoRoute if this machine knows no way to the endpoint. That a host does not
+// answer on its own link reads like a missing route in a TCP connection's error. One of UDP sends nothing and fails only
+// without a route.
+func silence(endpoint string, cause error) (kind, _ error) {
+	_, address, found := strings.Cut(endpoint, "://")
+	if !found {
+		address = endpoint
+	}
+	conn, err := net.DialTimeout("udp", strings.TrimSuffix(address, "/"), checkPatience)
+	if err == nil {
+		conn.Close()
+		return ErrUnreachable, cause
+	}
+	if lookup, ok := errors.AsType[*net.DNSError](err); ok {
+		cause = lookup
+	}
+	return ErrNoRoute, cause
 }
 
 // signs are what gRPC says when waiting would not help.
@@ -92,25 +186,6 @@ func transport(err error) (cause string, dialed bool) {
 	}
 	cause, notDialed := strings.CutPrefix(strings.TrimPrefix(cause, "transport: "), "Error while dialing: ")
 	return cause, !notDialed
-}
-
-// enter asks for what every node may read, whether it is there or not.
-func (s *Store) enter(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, checkPatience)
-	defer cancel()
-	_, err := s.client.Get(ctx, s.ConfigKey(), clientv3.WithKeysOnly())
-	endpoints := strings.Join(s.client.Endpoints(), ",")
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, rpctypes.ErrAuthFailed):
-		return fmt.Errorf("etcd %s: user name or password is wrong", endpoints)
-	case errors.Is(err, rpctypes.ErrUserEmpty), errors.Is(err, rpctypes.ErrInvalidAuthToken):
-		return fmt.Errorf("etcd %s: it wants a user name and a password", endpoints)
-	case errors.Is(err, rpctypes.ErrPermissionDenied):
-		return fmt.Errorf("etcd %s: read %s: %w", endpoints, s.ConfigKey(), denied(err))
-	}
-	return fmt.Errorf("%w: %s: %w", ErrUnreachable, endpoints, err) // no leader, or overloaded
 }
 
 // denied says what to do where etcd refuses a right that Grants lists.

@@ -4,34 +4,50 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // Config returns the network config and the revision of its last change, or fs.ErrNotExist.
 func (s *Store) Config(ctx context.Context) (value []byte, revision int64, err error) {
-	value, revision, _, err = s.readConfig(ctx)
+	read, err := s.readConfig(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	if value == nil {
+	if read.value == nil {
 		return nil, 0, fmt.Errorf("etcd %s: %w", s.ConfigKey(), fs.ErrNotExist)
 	}
-	return value, revision, nil
+	return read.value, read.revision, nil
 }
 
-// readConfig returns nil and 0 for an absent config, and the revision of etcd at which that is so.
-func (s *Store) readConfig(ctx context.Context) (value []byte, revision, now int64, err error) {
+// A ConfigRead is the network config as it was read once.
+type ConfigRead struct {
+	value    []byte // nil for an absent one
+	revision int64  // of its last change, 0 for an absent one
+	now      int64  // etcd's when it was read
+}
+
+func (s *Store) readConfig(ctx context.Context) (ConfigRead, error) {
+	read, err := s.tryConfig(ctx, patience)
+	if err != nil {
+		return read, fmt.Errorf("read etcd %s: %w", s.ConfigKey(), s.explain(ctx, err))
+	}
+	return read, nil
+}
+
+// tryConfig returns etcd's error as it is.
+func (s *Store) tryConfig(ctx context.Context, patience time.Duration) (ConfigRead, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resp, err := s.client.Get(ctx, s.ConfigKey())
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("read etcd %s: %w", s.ConfigKey(), s.explain(ctx, err))
+		return ConfigRead{}, err
 	}
 	if len(resp.Kvs) == 0 {
-		return nil, 0, resp.Header.Revision, nil
+		return ConfigRead{now: resp.Header.Revision}, nil
 	}
-	return present(resp.Kvs[0].Value), resp.Kvs[0].ModRevision, resp.Header.Revision, nil
+	return ConfigRead{present(resp.Kvs[0].Value), resp.Kvs[0].ModRevision, resp.Header.Revision}, nil
 }
 
 // present tells an empty value from an absent one.
@@ -58,28 +74,32 @@ func (s *Store) PublishConfig(ctx context.Context, value []byte) error {
 }
 
 // WatchConfig calls set with the network config and the revision of its last change, at once, after each change, and again
-// after trouble, until the context ends or set returns an error, which it returns. An absent config is nil. Trouble that
-// it is getting over goes to trouble, which may be nil.
-func (s *Store) WatchConfig(ctx context.Context, set func(value []byte, revision int64) error, trouble func(error)) error {
-	var value []byte
-	var revision int64
+// after trouble, until the context ends or set returns an error, which it returns. An absent config is nil. It begins with
+// what is known from Check, unless that is the zero ConfigRead. Trouble that it is getting over goes to trouble, which may
+// be nil.
+func (s *Store) WatchConfig(ctx context.Context, known ConfigRead, set func(value []byte, revision int64) error, trouble func(error)) error {
+	now := known
 	return s.follow(ctx, topic{
 		what: "watch network config",
 		key:  s.ConfigKey(),
-		list: func(ctx context.Context) (now int64, err error) {
-			value, revision, now, err = s.readConfig(ctx)
-			return now, err
+		list: func(ctx context.Context) (revision int64, err error) {
+			if known.now != 0 {
+				known = ConfigRead{} // by the next time it is out of date
+				return now.now, nil
+			}
+			now, err = s.readConfig(ctx)
+			return now.now, err
 		},
 		change: func(events []*clientv3.Event, _ int64) {
 			last := events[len(events)-1]
-			value, revision = nil, last.Kv.ModRevision
+			now.value, now.revision = nil, last.Kv.ModRevision
 			if last.Type != clientv3.EventTypeDelete {
-				value = present(last.Kv.Value)
+				now.value = present(last.Kv.Value)
 			}
 		},
-		set: func() error { return set(value, revision) },
+		set: func() error { return set(now.value, now.revision) },
 		same: func(count int, newest int64) bool {
-			return count == 0 && value == nil || count == 1 && value != nil && newest == revision
+			return count == 0 && now.value == nil || count == 1 && now.value != nil && newest == now.revision
 		},
 		count: func() int { return 1 },
 	}, trouble)

@@ -136,7 +136,8 @@ func TestCheckWithoutTLS(t *testing.T) {
 		{"one etcd of two", []string{nobody, member}, "", false},
 		{"nobody listens", []string{nobody}, nobody + ": dial tcp " + nobody[7:] + ": connect: connection refused", true},
 		{"nobody answers", []string{"http://" + deaf.Addr().String()}, "etcd is not reachable", true},
-		{"no such host", []string{"http://host.invalid:2379"}, "http://host.invalid:2379: dial tcp: lookup host.invalid", true},
+		{"no such host", []string{"http://host.invalid:2379"}, "not reachable from here: http://host.invalid:2379: lookup host.invalid", true},
+		{"one is down and one unknown", []string{"http://host.invalid:2379", nobody}, "etcd is not reachable: http://host.invalid:2379: ", true},
 		{"https to http", []string{"https" + member[4:]}, "it is probably not encrypted, use http://", false},
 		{"https to another server's http", []string{"https" + web.URL[4:]}, "it is not encrypted, use http://", false},
 		{"another server", []string{web.URL}, "not an etcd v3", false},
@@ -157,7 +158,7 @@ func checkSays(t *testing.T, o etcd.DialOptions, want string, unreachable bool) 
 		t.Fatal(err)
 	}
 	defer client.Close()
-	err = newStore(t, client).Check(t.Context())
+	_, err = newStore(t, client).Check(t.Context())
 	switch {
 	case want == "" && err != nil:
 		t.Error(err)
@@ -165,6 +166,8 @@ func checkSays(t *testing.T, o etcd.DialOptions, want string, unreachable bool) 
 		t.Errorf("got %v, want it to say %q", err, want)
 	case errors.Is(err, etcd.ErrUnreachable) != unreachable:
 		t.Errorf("%v: unreachable is %t", err, !unreachable)
+	case errors.Is(err, etcd.ErrNoRoute) != strings.Contains(want, " from here: "):
+		t.Errorf("%v: whether there is a way to it", err)
 	}
 }
 

@@ -150,7 +150,7 @@ func check(t *testing.T, client *clientv3.Client) error {
 	defer tick.Stop()
 	timeout := time.After(20 * time.Second)
 	for {
-		err := newStore(t, client).Check(t.Context())
+		_, err := newStore(t, client).Check(t.Context())
 		if !errors.Is(err, etcd.ErrUnreachable) {
 			return err
 		}
@@ -276,7 +276,7 @@ func TestConfig(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	changes, done := make(chan change, 10), make(chan error, 1)
 	go func() {
-		done <- store.WatchConfig(ctx, func(value []byte, revision int64) error {
+		done <- store.WatchConfig(ctx, etcd.ConfigRead{}, func(value []byte, revision int64) error {
 			if value == nil {
 				value = []byte("absent")
 			}

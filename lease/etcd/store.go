@@ -84,11 +84,8 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	if errors.Is(err, rpctypes.ErrPermissionDenied) {
 		return denied(err)
 	}
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) || errors.Is(ctx.Err(), context.Canceled) {
 		return err
 	}
-	if cause := s.Check(context.WithoutCancel(ctx)); cause != nil {
-		return cause
-	}
-	return fmt.Errorf("%w: no answer within %s", ErrUnreachable, patience)
+	return s.diagnose(context.WithoutCancel(ctx), fmt.Errorf("no answer within %s", patience))
 }
