@@ -54,7 +54,7 @@ func (a *application) place(ctx context.Context, o kernel.Object) error {
 	switch o := o.(type) {
 	case kernel.Link:
 		return a.link(ctx, o)
-	case kernel.Device, kernel.Peer:
+	case kernel.Device:
 		return a.run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: o})
 	}
 	err := fs.ErrExist
@@ -64,23 +64,27 @@ func (a *application) place(ctx context.Context, o kernel.Object) error {
 	if errors.Is(err, fs.ErrExist) {
 		err = a.run.Do(ctx, kernel.Op{Verb: kernel.Replace, Object: o})
 	}
-	return a.explain(o, err)
+	return a.explain(err)
 }
 
 // isLive reports whether the scope is that of a peer which is up. What a scope owns that is not is of an earlier life.
-func (a *application) isLive(scope string) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.live[scope] || scope == hooks.NodeScope
+func (b *planned) isLive(scope string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.live[scope] || scope == hooks.NodeScope
 }
 
 // explain adds to the kernel's refusal of a gateway what it means here.
-func (a *application) explain(o kernel.Object, err error) error {
-	r, ok := o.(kernel.Route)
-	if ok && (errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)) {
+func (b *planned) explain(err error) error {
+	refused, ok := errors.AsType[*kernel.OpError](err)
+	if !ok {
+		return err
+	}
+	r, ok := refused.Op.Object.(kernel.Route)
+	if ok && len(r.Hops) == 1 && (errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH)) {
 		hop := r.Hops[0]
 		return fmt.Errorf("%w: %s is not on the link of %s, and %s needs one layer-2 network (type vxlan does not)",
-			err, hop.Via, hop.Dev, a.kind)
+			err, hop.Via, hop.Dev, b.kind)
 	}
 	return err
 }

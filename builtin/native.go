@@ -152,18 +152,54 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 
 // SubnetAdd is part of hooks.Backend.
 func (b *planned) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lease) error {
-	objects, err := b.peer(b.node(ctx, call), peer)
-	if err != nil {
-		return fmt.Errorf("peer %s: %w", peer, err)
+	if errs := b.Sync(ctx, call, []lease.Lease{peer}); errs != nil {
+		return errs[0]
 	}
-	scope := peer.String()
-	if err := b.inScope(ctx, scope, func(a *application) error { return a.apply(ctx, objects) }); err != nil {
-		return fmt.Errorf("peer %s: %w", peer, err)
-	}
-	b.mu.Lock()
-	b.live[scope] = true
-	b.mu.Unlock()
 	return nil
+}
+
+// Sync is part of hooks.Syncer.
+func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease) []error {
+	node := b.node(ctx, call)
+	errs := make([]error, len(peers))
+	var wants []kernel.Want
+	var at []int // which peers' they are
+	for i, peer := range peers {
+		objects, err := b.peer(node, peer)
+		if errs[i] = err; err == nil {
+			wants, at = append(wants, kernel.Want{Scope: peer.String(), Objects: ours(objects)}), append(at, i)
+		}
+	}
+	for i, err := range b.set.scopes.Apply(ctx, wants, b.isLive) {
+		errs[at[i]] = b.explain(err)
+	}
+	failed := false
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, peer := range peers {
+		if errs[i] == nil {
+			b.live[peer.String()] = true
+			continue
+		}
+		failed = true
+		errs[i] = fmt.Errorf("peer %s: %w", peer, errs[i])
+	}
+	if !failed {
+		return nil
+	}
+	return errs
+}
+
+// ours are a peer's objects with the marks of a native backend's, and routes with metrics of their own.
+func ours(objects []kernel.Object) []kernel.Object {
+	for i, o := range objects {
+		o = kernel.Marked(o)
+		if r, ok := o.(kernel.Route); ok {
+			o = kernel.Spread(r)
+		}
+		objects[i] = o
+	}
+	return objects
 }
 
 func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error) {

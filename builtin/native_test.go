@@ -202,7 +202,7 @@ ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:07 dev flannel.1 nud permanent
 ip neighbour add fd50:0:0:7:: lladdr 02:00:00:00:00:07 dev flannel-v6.1 nud permanent
 bridge fdb add 02:00:00:00:00:07 dev flannel-v6.1 dst 2001:db8::7 self permanent
 bridge fdb add 02:00:00:00:00:07 dev flannel.1 dst 192.0.2.7 self permanent
-ip route add 10.50.7.0/24 via 10.50.7.0 dev flannel.1 onlink proto 111
+ip route add 10.50.7.0/24 via 10.50.7.0 dev flannel.1 onlink metric 12808 proto 111
 ip route add fd50:0:0:7::/64 via fd50:0:0:7:: dev flannel-v6.1 onlink metric 1024 proto 111
 `), strings.Join(made, ""))
 	if mtu := h.backend.MTU(); mtu != 1430 {
@@ -354,7 +354,7 @@ func TestAPeerThatCannotBeReachedHarmsNobody(t *testing.T) {
 		"without subnets": {func(l *lease.Lease) { l.V4, l.V6 = lease.Path{}, lease.Path{} }, "peer : it has no subnet in an address family that this node uses"},
 		"behind a router": {
 			func(l *lease.Lease) { l.V4.PublicIP = netip.MustParseAddr("198.51.100.7") },
-			"peer 10.50.7.0/24,fd50:0:0:7::/64: ip route add 10.50.7.0/24 via 198.51.100.7 dev eth0 proto 111: network is unreachable: " +
+			"peer 10.50.7.0/24,fd50:0:0:7::/64: ip route add 10.50.7.0/24 via 198.51.100.7 dev eth0 metric 12808 proto 111: network is unreachable: " +
 				"Nexthop has invalid gateway: 198.51.100.7 is not on the link of eth0, and host-gw needs one layer-2 network (type vxlan does not)",
 		},
 		"behind a router in its second half": {
@@ -440,6 +440,13 @@ func (k *tired) Do(ctx context.Context, ops ...kernel.Op) error {
 		k.end()
 	}
 	return k.Kernel.Do(ctx, ops...)
+}
+
+func (k *tired) Batch(ctx context.Context, ops []kernel.Op) (errs []error) {
+	for _, op := range ops {
+		errs = append(errs, k.Do(ctx, op))
+	}
+	return errs
 }
 
 func TestBackendsAreReadWithoutASet(t *testing.T) {

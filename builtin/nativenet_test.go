@@ -229,7 +229,7 @@ func TestWhatOursIsCanBeToldWithTheRealTools(t *testing.T) {
 	m[0].must(m[0].add(m[1].lease("vxlan")))
 	for line, want := range map[string]string{
 		"ip -o link show flannel.1":                  "alias overlayd",
-		"ip route show proto 111":                    "10.50.2.0/24 via 10.50.2.0 dev flannel.1 onlink",
+		"ip route show proto 111":                    "10.50.2.0/24 via 10.50.2.0 dev flannel.1 metric 12803 onlink",
 		"ip -6 route show proto 111":                 "fd50:0:0:2::/64 via fd50:0:0:2:: dev flannel-v6.1",
 		"ip -d link show flannel-v6.1":               "local 2001:db8::1 dev eth0",
 		"bridge fdb show dev flannel.1":              "dst 192.0.2.2 self permanent",

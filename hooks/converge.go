@@ -19,13 +19,13 @@ type converger struct {
 	node     Node
 	peers    map[key]*peer
 	queue    queue
-	listed   bool          // the first complete list has come
-	running  int           // hooks
-	removing int           // those of them that are the first try of a SubnetRemove
-	ended    chan endedRun // has room for all running hooks
-	tries    int           // of a SubnetRemove
-	stale    stale         // whether the node's own hooks have to run again
-	pace     pace          // of their repairs
+	listed   bool            // the first complete list has come
+	running  int             // hooks, or calls of a Syncer
+	removing int             // those of them that are the first try of a SubnetRemove
+	ended    chan []endedRun // has room for all that are running
+	tries    int             // of a SubnetRemove
+	stale    stale           // whether the node's own hooks have to run again
+	pace     pace            // of their repairs
 }
 
 // An endedRun is a run of a peer's hook and what it was started with.
@@ -40,7 +40,7 @@ type endedRun struct {
 func newConverger(r *runner, node Node) *converger {
 	return &converger{
 		runner: r, node: node, tries: removeTries,
-		peers: make(map[key]*peer), ended: make(chan endedRun, r.Concurrency),
+		peers: make(map[key]*peer), ended: make(chan []endedRun, r.Concurrency),
 	}
 }
 
@@ -63,8 +63,8 @@ func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, dam
 			c.damaged(scopes)
 		case <-c.self.moved:
 			c.moved()
-		case run := <-c.ended:
-			c.finish(ctx, run)
+		case runs := <-c.ended:
+			c.finish(ctx, runs)
 		case <-c.nextTry():
 		}
 	}
@@ -131,38 +131,101 @@ func (c *converger) want(ctx context.Context, set []lease.Lease) {
 func (c *converger) dispatch(ctx context.Context, workers *sync.WaitGroup) {
 	for c.running < c.Concurrency && len(c.queue) > 0 {
 		p := c.queue[0]
-		due := p.due()
 		// An addition may need what a removal is about to free.
-		if p.next.After(time.Now()) || due == SubnetAdd && c.removing > 0 {
+		if p.next.After(time.Now()) || p.due() == SubnetAdd && c.removing > 0 {
 			return
 		}
-		heap.Pop(&c.queue)
-		run := endedRun{peer: p, lease: p.wanted, changes: p.changes, firstTry: p.failures == 0}
-		hook := c.Backend.SubnetAdd
-		if due == SubnetRemove {
-			run.lease, hook = p.applied, c.Backend.SubnetRemove
-			if run.firstTry {
-				c.removing++
-			}
-		}
-		if due == SubnetAdd {
-			c.remember(*run.lease)
-		}
-		call := Call{p.reason(due), c.node}
+		runs, node := c.take(), c.node
 		c.running++
-		p.busy = true
-		p.next = time.Time{}
-		c.update(p)
 		workers.Go(func() {
-			run.HookRun = c.hook(due, run.lease.String(), call, func(call Call) error { return hook(ctx, call, *run.lease) })
-			c.ended <- run
+			c.call(ctx, node, runs)
+			c.ended <- runs
 		})
 	}
 }
 
-// finish takes in the end of a hook, and says in the log how it went.
-func (c *converger) finish(ctx context.Context, run endedRun) {
+// take takes the first peer from the queue, and for a Syncer all those whose SubnetAdd is due for the same reason.
+func (c *converger) take() (runs []endedRun) {
+	first := c.queue[0]
+	due := first.due()
+	reason := first.reason(due)
+	_, many := c.Backend.(Syncer)
+	now := time.Now()
+	fits := func(p *peer) bool { return !p.next.After(now) && p.due() == due && p.reason(due) == reason }
+	for len(runs) == 0 || many && due == SubnetAdd && len(c.queue) > 0 && fits(c.queue[0]) {
+		p := heap.Pop(&c.queue).(*peer)
+		run := endedRun{peer: p, lease: p.wanted, changes: p.changes, firstTry: p.failures == 0}
+		run.Hook, run.Reason = due, reason
+		if due == SubnetRemove {
+			run.lease = p.applied
+			if run.firstTry {
+				c.removing++
+			}
+		}
+		run.Scope = run.lease.String()
+		p.busy = true
+		p.next = time.Time{}
+		runs = append(runs, run)
+	}
+	if due == SubnetAdd {
+		c.remember(runs)
+	}
+	for _, run := range runs {
+		c.update(run.peer)
+	}
+	return runs
+}
+
+// call calls the hooks and notes how they went. It runs beside all else here.
+func (c *converger) call(ctx context.Context, node Node, runs []endedRun) {
+	first := &runs[0]
+	call := Call{first.Reason, node}
+	if len(runs) > 1 {
+		c.sync(ctx, call, runs)
+		return
+	}
+	hook := c.Backend.SubnetAdd
+	if first.Hook == SubnetRemove {
+		hook = c.Backend.SubnetRemove
+	}
+	first.HookRun = c.hook(first.Hook, first.Scope, call, func(call Call) error { return hook(ctx, call, *first.lease) })
+}
+
+// sync has a Syncer add many peers.
+func (c *converger) sync(ctx context.Context, call Call, runs []endedRun) {
+	peers := make([]lease.Lease, len(runs))
+	for i, run := range runs {
+		peers[i] = *run.lease
+	}
+	started := time.Now()
+	errs := c.Backend.(Syncer).Sync(ctx, call, peers)
+	took := time.Since(started) / time.Duration(len(runs))
+	for i := range runs {
+		runs[i].Started, runs[i].Took = started, took
+		if errs != nil {
+			runs[i].Err = errs[i]
+		}
+		c.Observer.ObserveHook(runs[i].HookRun)
+	}
+}
+
+// finish takes in the end of hooks, and says in the log how they went.
+func (c *converger) finish(ctx context.Context, runs []endedRun) {
 	c.running--
+	succeeded := 0
+	for _, run := range runs {
+		c.finishOne(ctx, run, len(runs) == 1)
+		if run.Err == nil {
+			succeeded++
+		}
+	}
+	if first := runs[0]; len(runs) > 1 {
+		c.Logger.Info("hooks ran", "hook", first.Hook, "reason", first.Reason, "peers", succeeded, "failed", len(runs)-succeeded,
+			"took", time.Since(first.Started))
+	}
+}
+
+func (c *converger) finishOne(ctx context.Context, run endedRun, alone bool) {
 	if run.Hook == SubnetRemove && run.firstTry {
 		c.removing--
 	}
@@ -171,6 +234,9 @@ func (c *converger) finish(ctx context.Context, run endedRun) {
 	c.settle(p, run)
 	c.update(p)
 
+	if run.Err == nil && !alone {
+		return
+	}
 	log := c.Logger.With("hook", run.Hook, "subnet", run.Scope, "reason", run.Reason, "took", run.Took)
 	switch {
 	case run.Err == nil:

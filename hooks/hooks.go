@@ -77,6 +77,15 @@ type Backend interface {
 	Shutdown(context.Context, Call) error
 }
 
+// A Syncer is a Backend that makes many peers reachable in fewer steps than it would one after the other: all of them when it
+// starts, and those that are new or lost later. Run calls Sync in place of SubnetAdd where several are due for one reason.
+type Syncer interface {
+	Backend
+	// Sync does what SubnetAdd does for each of the peers. It returns nil when all succeeded, and else for each what SubnetAdd
+	// would have returned.
+	Sync(ctx context.Context, call Call, peers []lease.Lease) []error
+}
+
 // Nop is the Backend that does nothing: the node holds its lease and leaves connecting subnets to others.
 type Nop struct{}
 

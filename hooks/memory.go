@@ -10,8 +10,8 @@ import (
 type Memory interface {
 	// Peers returns the peers as they were added by an earlier process.
 	Peers() []lease.Lease
-	// Remember is called before SubnetAdd runs for the peer. It replaces what was remembered of the peer's subnets.
-	Remember(peer lease.Lease) error
+	// Remember is called before SubnetAdd runs for the peers. It replaces what was remembered of their subnets.
+	Remember(peers ...lease.Lease) error
 	// Forget is called when nothing is in place for the peer any more.
 	Forget(peer lease.Lease) error
 }
@@ -30,9 +30,9 @@ type Effects interface {
 // forgetful is the Memory of those who have none.
 type forgetful struct{}
 
-func (forgetful) Peers() []lease.Lease       { return nil }
-func (forgetful) Remember(lease.Lease) error { return nil }
-func (forgetful) Forget(lease.Lease) error   { return nil }
+func (forgetful) Peers() []lease.Lease          { return nil }
+func (forgetful) Remember(...lease.Lease) error { return nil }
+func (forgetful) Forget(lease.Lease) error      { return nil }
 
 // unknown are the Effects of those who do not know theirs.
 type unknown struct{}
@@ -71,10 +71,14 @@ func (c *converger) clearStrangers(ctx context.Context) {
 	}
 }
 
-// remember writes down that the peer is about to be added.
-func (c *converger) remember(l lease.Lease) {
-	if err := c.Memory.Remember(l); err != nil {
-		c.Logger.Warn("peer would not be remembered after a crash", "subnet", l.String(), "err", err)
+// remember writes down that peers are about to be added.
+func (c *converger) remember(runs []endedRun) {
+	peers := make([]lease.Lease, len(runs))
+	for i, run := range runs {
+		peers[i] = *run.lease
+	}
+	if err := c.Memory.Remember(peers...); err != nil {
+		c.Logger.Warn("peers would not be remembered after a crash", "first", peers[0].String(), "count", len(peers), "err", err)
 	}
 }
 

@@ -141,6 +141,8 @@ func (s *script) verb(name string, args []string) {
 	switch name {
 	case "concurrency": // N
 		s.options.Concurrency = number(0)
+	case "syncer": // the backend adds many peers at once
+		s.options.Backend = syncer{s}
 	case "reason": // REASON
 		s.options.Reason = Reason(args[0])
 	case "onstop": // keep, shutdown or teardown
@@ -375,13 +377,32 @@ func describe(l lease.Lease) string {
 	return text
 }
 
+// A syncer is a script that is a Syncer.
+type syncer struct{ *script }
+
+func (s syncer) Sync(ctx context.Context, c Call, peers []lease.Lease) (errs []error) {
+	s.printf("Sync %d %s", len(peers), c.Reason)
+	for _, p := range peers {
+		errs = append(errs, s.SubnetAdd(ctx, c, p))
+	}
+	if errors.Join(errs...) == nil {
+		return nil
+	}
+	return errs
+}
+
 // A memory is a script's Memory.
 type memory struct{ *script }
 
-func (m memory) Peers() []lease.Lease         { return slices.Collect(maps.Values(m.memory)) }
-func (m memory) Remember(l lease.Lease) error { m.memory[l.String()] = l; return nil }
-func (m memory) Forget(l lease.Lease) error   { delete(m.memory, l.String()); return nil }
-func (s *script) Scopes() []string            { return s.left }
+func (m memory) Peers() []lease.Lease { return slices.Collect(maps.Values(m.memory)) }
+func (m memory) Remember(peers ...lease.Lease) error {
+	for _, l := range peers {
+		m.memory[l.String()] = l
+	}
+	return nil
+}
+func (m memory) Forget(l lease.Lease) error { delete(m.memory, l.String()); return nil }
+func (s *script) Scopes() []string          { return s.left }
 func (s *script) Clear(_ context.Context, scope string) error {
 	s.printf("clear %s", scope)
 	return nil

@@ -119,19 +119,25 @@ func (j *Journal[R]) Rewrite(records iter.Seq[R]) error {
 	return nil
 }
 
-// Append adds a record at the end, by one write. After Close it does nothing.
-func (j *Journal[R]) Append(r R) error {
-	if j == nil || j.file == nil {
+// Append adds records at the end, by one write. After Close it does nothing.
+func (j *Journal[R]) Append(records ...R) error {
+	if j == nil || j.file == nil || len(records) == 0 {
 		return nil
 	}
-	line, err := json.Marshal(r)
+	var lines bytes.Buffer
+	enc := json.NewEncoder(&lines) // which ends each record's line
+	var errs []error
+	for _, r := range records {
+		errs = append(errs, enc.Encode(r))
+	}
+	err := errors.Join(errs...)
 	if err == nil {
-		_, err = j.file.Write(append(line, '\n'))
+		_, err = j.file.Write(lines.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
 	}
-	j.lines++
+	j.lines += len(records)
 	return nil
 }
 

@@ -88,12 +88,16 @@ func (m *Memory) Peers() []lease.Lease {
 }
 
 // Remember is part of hooks.Memory.
-func (m *Memory) Remember(peer lease.Lease) error {
-	if was, ok := m.peers[peer.String()]; ok && was.Equal(peer) {
-		return nil
+func (m *Memory) Remember(peers ...lease.Lease) error {
+	var news []record
+	for _, l := range peers {
+		if was, ok := m.peers[l.String()]; ok && was.Equal(l) {
+			continue
+		}
+		m.peers[l.String()] = l
+		news = append(news, recordOf(l))
 	}
-	m.peers[peer.String()] = peer
-	return m.write(recordOf(peer))
+	return m.write(news...)
 }
 
 // Forget is part of hooks.Memory.
@@ -105,11 +109,11 @@ func (m *Memory) Forget(peer lease.Lease) error {
 	return m.write(record{Subnets: peer.String()})
 }
 
-func (m *Memory) write(r record) error {
+func (m *Memory) write(news ...record) error {
 	if m.journal.Outdated(len(m.peers)) {
 		return m.rewrite()
 	}
-	return m.journal.Append(r)
+	return m.journal.Append(news...)
 }
 
 func (m *Memory) rewrite() error {

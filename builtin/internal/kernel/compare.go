@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -32,13 +33,22 @@ func compareLists(ctx context.Context, k Kernel, objects []Object) (differences 
 		if !ok || !r.isSpread() {
 			continue
 		}
-		for _, list := range have {
-			if h, ok := list[0].(Route); ok && r.isUnder(h) {
-				differences = append(differences, Difference{i, h, true})
-			}
+		for _, h := range over(r, have) {
+			differences = append(differences, Difference{i, h, true})
 		}
 	}
 	return differences, nil
+}
+
+// over are the routes that packets take instead of r, the best first.
+func over(r Route, have map[string][]Object) (routes []Route) {
+	for _, list := range have {
+		if h, ok := list[0].(Route); ok && r.isUnder(h) {
+			routes = append(routes, h)
+		}
+	}
+	slices.SortFunc(routes, func(a, b Route) int { return cmp.Compare(a.Metric, b.Metric) })
+	return routes
 }
 
 // survey is what the kernel has of the kinds, and in the places, of the objects, by spot.

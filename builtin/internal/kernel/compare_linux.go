@@ -3,206 +3,17 @@ package kernel
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
-	"math/bits"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
-// A seat is what an object's Key says of a route, a neighbour or an FDB entry of a link's own table, as numbers.
-type seat struct {
-	table   question
-	dst     netip.Addr
-	bits    uint8
-	metric  uint32
-	station uint64 // link-layer address
-	vlan    uint16
-	vni     uint32
-}
-
-// A question is the table that a seat is in, which the kernel lists as a whole.
-type question struct {
-	kind   int    // RTM_GETROUTE or RTM_GETNEIGH
-	family byte   // AF_BRIDGE asks for FDB entries
-	number uint32 // of the routing table, or of the link
-}
-
-// A row is a route with one hop, a neighbour or an FDB entry as it is listed, without anything that had to be allocated.
-type row struct {
-	seat
-	kind, protocol uint8 // of a route
-	link           uint32
-	via            netip.Addr
-	lladdr         uint64
-	state          uint16
-	shared         bool // by several hops
-	other          bool // it is none that could be in a seat
-}
-
-const lasts = netlink.NUD_PERMANENT | netlink.NUD_NOARP
-
-// is reports whether all that is said of the row, as it was made, is true of the other in its seat.
-func (r row) is(have row) bool {
-	if r.table.kind == unix.RTM_GETROUTE {
-		return r.kind == have.kind && unsaidOr(r.protocol, have.protocol) && unsaidOr(r.link, have.link) && unsaidOr(r.via, have.via) && !have.shared
-	}
-	if r.table.family == unix.AF_BRIDGE {
-		return unsaidOr(r.via, have.via) && have.state&lasts != 0
-	}
-	return r.lladdr == have.lladdr && have.state == netlink.NUD_PERMANENT
-}
-
-// row is what the object should be listed as. ok is false for objects of which it cannot say all.
-func (n numbers) row(o Object) (r row, ok bool, err error) {
-	switch o := o.(type) {
-	case Route:
-		return n.routeRow(o)
-	case Neigh:
-		r.lladdr, ok = hardware(o.Address)
-		r.seat = seat{table: question{unix.RTM_GETNEIGH, family(o.IP), 0}, dst: o.IP}
-		return n.onLink(r, ok && stateOr(o.State) == "permanent", o.Dev)
-	case FDB:
-		r.station, ok = hardware(o.Address)
-		r.table = question{unix.RTM_GETNEIGH, unix.AF_BRIDGE, 0}
-		r.vlan, r.vni, r.via = uint16(o.VLAN), uint32(o.VNI), o.Dst
-		return n.onLink(r, ok && !o.Master && !perishes(o), o.Dev)
-	}
-	return row{}, false, nil
-}
-
-func (n numbers) onLink(r row, ok bool, dev string) (row, bool, error) {
-	if !ok {
-		return row{}, false, nil
-	}
-	index, err := n.of(dev)
-	r.table.number = uint32(index)
-	return r, true, err
-}
-
-func (n numbers) routeRow(o Route) (row, bool, error) {
-	simple := len(o.Hops) == 1 && (o.Type == "" || o.Type == "unicast") && o.Table >= 0 &&
-		!o.Src.IsValid() && o.Scope == "" && o.MTU == 0 && o.AdvMSS == 0
-	if !simple {
-		return row{}, false, nil
-	}
-	index, err := n.of(o.Hops[0].Dev)
-	r := row{kind: unix.RTN_UNICAST, protocol: uint8(o.Protocol), link: uint32(index), via: o.Hops[0].Via}
-	r.seat = routeSeat(o.Dst.Masked(), o.table(), o.Metric)
-	return r, true, err
-}
-
-func routeSeat(dst netip.Prefix, table, metric int) seat {
-	if metric == 0 && dst.Addr().Is6() {
-		metric = defaultMetric6
-	}
-	return seat{table: question{unix.RTM_GETROUTE, family(dst.Addr()), uint32(table)}, dst: dst.Addr(), bits: uint8(dst.Bits()), metric: uint32(metric)}
-}
-
-// hardware is a link-layer address of six bytes, as the kernel's are written here, as a number.
-func hardware(m MAC) (number uint64, ok bool) {
-	const form = "00:00:00:00:00:00"
-	if len(m) != len(form) {
-		return 0, false
-	}
-	for i := range len(form) {
-		c := m[i]
-		switch {
-		case form[i] == ':':
-			if c != ':' {
-				return 0, false
-			}
-			continue
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		default:
-			return 0, false
-		}
-		number = number<<4 | uint64(c)
-	}
-	return number, true
-}
-
-// bigEndian is the bytes as one number.
-func bigEndian(b []byte) (number uint64) {
-	for _, c := range b {
-		number = number<<8 | uint64(c)
-	}
-	return number
-}
-
-func routeRowOf(m []byte) row {
-	r := row{kind: m[7], protocol: m[5], other: m[2] != 0 || m[3] != 0} // source prefix, type of service
-	r.table = question{unix.RTM_GETROUTE, m[0], uint32(m[4])}
-	r.bits, r.dst = m[1], netip.IPv4Unspecified()
-	if r.table.family == unix.AF_INET6 {
-		r.dst = netip.IPv6Unspecified()
-	}
-	visit(m[unix.SizeofRtMsg:], func(kind int, value []byte) {
-		switch kind {
-		case unix.RTA_DST:
-			r.dst = addr(value)
-		case unix.RTA_TABLE:
-			r.table.number = uint32(number(value))
-		case unix.RTA_PRIORITY:
-			r.metric = uint32(number(value))
-		case unix.RTA_OIF:
-			r.link = uint32(number(value))
-		case unix.RTA_GATEWAY:
-			r.via = addr(value)
-		case unix.RTA_VIA:
-			r.via = addr(value[2:])
-		case unix.RTA_MULTIPATH:
-			r.shared = true
-		}
-	})
-	return r
-}
-
-func neighRowOf(m []byte) row {
-	r := row{state: binary.NativeEndian.Uint16(m[8:])}
-	r.table = question{unix.RTM_GETNEIGH, m[0], binary.NativeEndian.Uint32(m[4:])}
-	bridge := m[0] == unix.AF_BRIDGE
-	visit(m[unix.SizeofNdMsg:], func(kind int, value []byte) {
-		switch {
-		case kind == netlink.NDA_DST && bridge:
-			r.via = addr(value)
-		case kind == netlink.NDA_DST:
-			r.dst = addr(value)
-		case kind == netlink.NDA_LLADDR && bridge:
-			r.station = bigEndian(value)
-		case kind == netlink.NDA_LLADDR:
-			r.lladdr = bigEndian(value)
-		case kind == netlink.NDA_VLAN:
-			r.vlan = uint16(number(value))
-		case kind == netlink.NDA_VNI:
-			r.vni = uint32(number(value))
-		case kind == netlink.NDA_MASTER:
-			r.other = r.other || m[10]&netlink.NTF_SELF == 0 // it is the bridge's
-		}
-	})
-	return r
-}
-
-// mark is a number that two seats hardly ever have in common.
-func (s seat) mark() uint64 {
-	ip := s.dst.As16()
-	mark := uint64(s.table.kind)<<40 | uint64(s.table.family)<<32 | uint64(s.table.number)
-	for _, part := range [...]uint64{
-		binary.NativeEndian.Uint64(ip[:8]), binary.NativeEndian.Uint64(ip[8:]), s.station,
-		uint64(s.metric)<<32 | uint64(s.vni), uint64(s.bits)<<16 | uint64(s.vlan),
-	} {
-		high, low := bits.Mul64(mark^part^0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9)
-		mark = high ^ low
-	}
-	return mark
-}
+// few is how many objects are looked for one by one rather than in a list of all there are.
+const few = 64
 
 // A comparison is a Compare on its way. What is done for each row of a list allocates nothing.
 type comparison struct {
@@ -214,12 +25,23 @@ type comparison struct {
 	found     []Difference
 }
 
-// Compare is part of Kernel.
-func (s *system) Compare(ctx context.Context, objects []Object) ([]Difference, error) {
-	c := &comparison{
+func (s *system) comparison(objects []Object) *comparison {
+	return &comparison{
 		objects: objects, numbers: s.numbers(), seats: make(map[uint64]int32, len(objects)), seen: make([]bool, len(objects)),
 	}
+}
+
+// Compare is part of Kernel.
+func (s *system) Compare(ctx context.Context, objects []Object) ([]Difference, error) {
+	c := s.comparison(objects)
 	rest := c.seat()
+	if len(objects) <= few && len(rest) == 0 {
+		if ok, err := c.lookAtEach(ctx, s); err != nil || ok {
+			return c.found, err
+		}
+		c = s.comparison(objects)
+		c.seat()
+	}
 	if err := c.askAll(ctx, s); err != nil {
 		return nil, err
 	}
@@ -344,7 +166,7 @@ func (t *tableComparison) take(m []byte) {
 		t.compare(i, want.is(have), m)
 		return
 	}
-	if t.kind != unix.RTM_GETROUTE || t.family != unix.AF_INET || have.bits == 0 {
+	if !have.isRoute() || t.family != unix.AF_INET || have.bits == 0 {
 		return
 	}
 	under := have.seat
@@ -377,29 +199,32 @@ func (t *tableComparison) compare(i int, same bool, m []byte) {
 	t.seen[i] = true
 }
 
-func (q question) message() message {
-	var a attrs
-	if q.kind == unix.RTM_GETROUTE {
-		a.u32(unix.RTA_TABLE, int(q.number))
-		return message{q.kind, unix.NLM_F_REQUEST | unix.NLM_F_DUMP, append([]byte{q.family}, make([]byte, unix.SizeofRtMsg-1)...), a}
+// lookAtEach asks for one object after the other. ok is false when one of the answers leaves open what is in its seat.
+func (c *comparison) lookAtEach(ctx context.Context, s *system) (ok bool, err error) {
+	for i := range c.objects {
+		if err := ctx.Err(); err != nil {
+			return false, context.Cause(ctx)
+		}
+		want, _, err := c.numbers.row(c.objects[i])
+		if err != nil {
+			continue // there is no such link, which is found already
+		}
+		if want.isRoute() && want.table.number != mainTable {
+			return false, nil // perhaps no packet is looked up there
+		}
+		t := &tableComparison{c, want.table, s.names(), nil}
+		certain := true
+		_, err = s.lists[0].ask(want.narrow(), func(m []byte) {
+			t.take(m)
+			certain = c.seen[i] || want.isMissedBy(t.row(m))
+		})
+		if err != nil && !missing(err) && !errors.Is(err, unix.ENETUNREACH) || !certain {
+			return false, nil
+		}
+		if c.found = append(c.found, t.found...); !c.seen[i] {
+			c.found = append(c.found, Difference{Index: i})
+		}
 	}
-	a.u32(netlink.NDA_IFINDEX, int(q.number))
-	return message{q.kind, unix.NLM_F_REQUEST | unix.NLM_F_DUMP, append([]byte{q.family}, make([]byte, unix.SizeofNdMsg-1)...), a}
-}
-
-func (q question) row(m []byte) row {
-	if q.kind == unix.RTM_GETROUTE {
-		return routeRowOf(m)
-	}
-	return neighRowOf(m)
-}
-
-func (q question) object(m []byte, names names) Object {
-	switch {
-	case q.kind == unix.RTM_GETROUTE:
-		return readRoute(m, names)
-	case q.family == unix.AF_BRIDGE:
-		return readFDB(m, names)
-	}
-	return readNeigh(m, names)
+	slices.SortStableFunc(c.found, func(a, b Difference) int { return cmp.Compare(a.Index, b.Index) })
+	return true, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,6 +84,15 @@ func TestCompareTellsWhatIsNotAsDescribed(t *testing.T) {
 				do(t, k, tt.ops...)
 				if diff := cmp.Diff(tt.want, told(t, k, all...)); diff != "" {
 					t.Errorf("differences (-want +got):\n%s", diff)
+				}
+				var each []string
+				for i, o := range all { // which is asked for in another way
+					for _, line := range told(t, k, o) {
+						each = append(each, strings.Replace(line, "0", fmt.Sprint(i), 1))
+					}
+				}
+				if diff := cmp.Diff(tt.want, each); diff != "" {
+					t.Errorf("differences of each alone (-want +got):\n%s", diff)
 				}
 			})
 		})

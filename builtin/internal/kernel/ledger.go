@@ -76,14 +76,26 @@ func byAge(entries map[string]entry) []entry {
 	return slices.SortedFunc(maps.Values(entries), func(a, b entry) int { return cmp.Compare(a.since, b.since) })
 }
 
-// own makes the entry's scope the owner of the object at the place, whoever it was before.
-func (l *ledger) own(e entry) error {
+// own makes each entry's scope the owner of the object at its place, whoever it was before. The journal is told of many at once.
+func (l *ledger) own(entries ...entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.journal.Append(e.record()); err != nil {
-		return err
+	records := make([]record, 0, min(len(entries), 1000))
+	for some := range slices.Chunk(entries, cap(records)) {
+		records = records[:0]
+		for _, e := range some {
+			records = append(records, e.record())
+		}
+		if err := l.journal.Append(records...); err != nil {
+			return err
+		}
 	}
-	l.set(e)
+	for _, e := range entries {
+		l.set(e)
+	}
 	return l.tidy()
 }
 

@@ -164,7 +164,18 @@ func (s *Scopes) concerns(n Notice) bool {
 	}
 	key := n.Object.Key()
 	e, owned := s.ledger.at(key)
-	return n.Gone && (owned || s.ledger.hasBeside(key)) || owned && !e.holds([]Object{n.Object})
+	return n.Gone && (owned || s.ledger.hasBeside(key)) || owned && !e.holds([]Object{n.Object}) || !n.Gone && s.hides(n.Object)
+}
+
+// hides reports whether packets take the route, which is somebody else's, in place of one that is spread.
+func (s *Scopes) hides(o Object) bool {
+	r, ok := o.(Route)
+	if !ok {
+		return false
+	}
+	e, _ := s.ledger.at(Spread(r).Key())
+	ours, ok := e.object.(Route)
+	return ok && ours.isSpread() && ours.isUnder(r)
 }
 
 // Audit compares what scopes own with what the kernel has, and returns the names of the damaged scopes whose loss has not been

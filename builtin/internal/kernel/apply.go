@@ -1,0 +1,296 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// undoPatience bounds the taking back of what failed, whose own context may be over.
+const undoPatience = 10 * time.Second
+
+// A Want is a scope, and all that it is to own from now on.
+type Want struct {
+	Scope   string
+	Objects []Object // each after those it rests on; no links
+}
+
+// Apply makes the kernel have what the scopes want, in a few batches however many they are. It returns nil when all went well,
+// and else an error for each Want, nil for those that succeeded.
+//
+// A scope that fails is as it was before. Of one that succeeds, what it owned and does not want any more is deleted. What is in
+// the way of an object is replaced, whoever made it, unless the scope that owns it is in use.
+func (s *Scopes) Apply(ctx context.Context, wants []Want, inUse func(scope string) bool) []error {
+	a := &applying{Scopes: s, wants: wants, errs: make([]error, len(wants)), runs: make([]*Run, len(wants))}
+	for i, w := range wants {
+		a.runs[i] = s.Begin(w.Scope)
+	}
+	a.plan(inUse)
+	for _, step := range []func(context.Context){a.compare, a.claim, a.carryOut, a.uncover} {
+		step(ctx)
+	}
+	a.end(ctx)
+	for _, err := range a.errs {
+		if err != nil {
+			return a.errs
+		}
+	}
+	return nil
+}
+
+// applying is an Apply on its way. Each step does what there is to do for the Wants that have not failed.
+type applying struct {
+	*Scopes
+	wants []Want
+	errs  []error // of each Want
+	runs  []*Run  // of each Want
+	parts []part
+	over  []overPart
+}
+
+// A part is one object of a Want.
+type part struct {
+	want    int
+	op      Op
+	place   string
+	was     entry // what was owned there
+	owned   bool
+	claimed bool
+	needed  bool // the kernel does not have it
+	inverse []Op
+	done    bool
+}
+
+// An overPart is a route that hides one of a Want.
+type overPart struct {
+	want int
+	have Object
+}
+
+func (a *applying) fail(want int, err error) {
+	if a.errs[want] == nil {
+		a.errs[want] = err
+	}
+}
+
+func (a *applying) failAll(err error) {
+	for i := range a.wants {
+		a.fail(i, err)
+	}
+}
+
+// plan takes the Wants apart, and refuses those that want what another has.
+func (a *applying) plan(inUse func(scope string) bool) {
+	n := 0
+	for _, w := range a.wants {
+		n += len(w.Objects)
+	}
+	a.parts = make([]part, 0, n)
+	taken := make(map[string]int, n)
+	for i, w := range a.wants {
+		for _, o := range w.Objects {
+			p := part{want: i, op: Op{Add, o}, place: o.Key()}
+			p.was, p.owned = a.ledger.at(p.place)
+			owner := p.was.scope
+			if other, ok := taken[p.place]; ok && other != i && a.errs[other] == nil {
+				owner = a.wants[other].Scope
+			} else if owner != "" && !inUse(owner) {
+				owner = ""
+			}
+			if owner != "" && owner != w.Scope {
+				a.fail(i, fmt.Errorf("%s: this is %s's already, which is up", p.op, owner))
+			}
+			taken[p.place] = i
+			a.parts = append(a.parts, p)
+		}
+	}
+}
+
+// compare finds what the kernel does not have yet. WireGuard's peers are set in any case: what they are is more than the kernel
+// tells, and they may be wanted in one form after another.
+func (a *applying) compare(ctx context.Context) {
+	objects := make([]Object, 0, len(a.parts))
+	at := make([]int, 0, len(a.parts))
+	for i := range a.parts {
+		p := &a.parts[i]
+		if peer, ok := p.op.Object.(Peer); ok {
+			p.op.Verb, p.needed, p.inverse = Set, true, []Op{{Del, peer}}
+		} else if a.errs[p.want] == nil {
+			objects, at = append(objects, p.op.Object), append(at, i)
+		}
+	}
+	if len(objects) < len(a.parts) {
+		a.comparePeers(ctx)
+	}
+	differences, err := a.kernel.Compare(ctx, objects)
+	if err != nil {
+		a.failAll(err)
+		return
+	}
+	for _, d := range differences {
+		p := &a.parts[at[d.Index]]
+		switch {
+		case d.Over:
+			a.over = append(a.over, overPart{p.want, d.Have})
+		case d.Have != nil:
+			p.needed, p.op.Verb, p.inverse = true, Replace, []Op{{Replace, d.Have}}
+		default:
+			p.needed, p.inverse = true, []Op{{Del, p.op.Object}}
+		}
+	}
+}
+
+// comparePeers finds how WireGuard's peers were, to be able to bring that back.
+func (a *applying) comparePeers(ctx context.Context) {
+	were := map[string]Peer{}
+	listed := map[string]bool{}
+	for i := range a.parts {
+		p := &a.parts[i]
+		peer, ok := p.op.Object.(Peer)
+		if !ok {
+			continue
+		}
+		if !listed[peer.Dev] {
+			listed[peer.Dev] = true
+			list, err := a.kernel.List(ctx, Peer{Dev: peer.Dev})
+			if err != nil {
+				a.failAll(err)
+				return
+			}
+			for _, o := range list {
+				were[o.Key()] = o.(Peer)
+			}
+		}
+		if was, ok := were[p.place]; ok {
+			p.inverse = []Op{restoring(was)}
+		}
+	}
+}
+
+// claim makes the scopes the owners of what they want, before any of it is made.
+func (a *applying) claim(context.Context) {
+	var entries []entry
+	for i := range a.parts {
+		p := &a.parts[i]
+		if a.errs[p.want] != nil {
+			continue
+		}
+		run := a.runs[p.want]
+		run.touched[p.place] = true
+		if p.owned && p.was.scope == run.scope && sameAsMade(p.was.object, p.op.Object) {
+			continue
+		}
+		p.claimed = true
+		entries = append(entries, entry{scope: run.scope, place: p.place, object: p.op.Object})
+	}
+	if err := a.ledger.own(entries...); err != nil {
+		a.failAll(err)
+	}
+}
+
+// sameAsMade reports whether both say the same.
+func sameAsMade(a, b Object) bool {
+	switch a := a.(type) {
+	case Neigh:
+		b, ok := b.(Neigh)
+		return ok && a == b
+	case Route:
+		b, ok := b.(Route)
+		if ok && len(a.Hops) == 1 && len(b.Hops) == 1 {
+			x, y := a.Hops[0], b.Hops[0]
+			return a.Dst == b.Dst && x.Via == y.Via && x.Dev == y.Dev && x.Onlink == y.Onlink && a.Metric == b.Metric &&
+				a.Protocol == b.Protocol && a.Table == b.Table && a.Type == b.Type && a.Src == b.Src && a.Scope == b.Scope &&
+				a.MTU == b.MTU && a.AdvMSS == b.AdvMSS
+		}
+	}
+	return a.command(Add) == b.command(Add)
+}
+
+// carryOut makes what the kernel does not have.
+func (a *applying) carryOut(ctx context.Context) {
+	ops, at := make([]Op, 0, len(a.parts)), make([]int, 0, len(a.parts))
+	for i, p := range a.parts {
+		if p.needed && a.errs[p.want] == nil {
+			ops, at = append(ops, p.op), append(at, i)
+		}
+	}
+	errs := a.kernel.Batch(ctx, ops)
+	for i := range ops {
+		p := &a.parts[at[i]]
+		var err error
+		if errs != nil {
+			err = errs[i]
+		}
+		if p.op.Verb == Add && errors.Is(err, fs.ErrExist) {
+			err = a.replace(ctx, p)
+		}
+		if p.done = err == nil; !p.done {
+			a.fail(p.want, err)
+		}
+	}
+}
+
+// replace puts the part in the place of what came to be there since Compare looked, or what that could not see.
+func (a *applying) replace(ctx context.Context, p *part) error {
+	have, err := a.runs[p.want].listed(ctx, p.op.Object)
+	if err != nil {
+		return err
+	}
+	p.op.Verb = Replace
+	if len(have) > 0 {
+		p.inverse = []Op{{Replace, have[0]}}
+	}
+	return a.kernel.Do(ctx, p.op)
+}
+
+// uncover deletes the routes that hide one, now that it is there: packets go from one to the other without a gap.
+func (a *applying) uncover(ctx context.Context) {
+	for _, o := range a.over {
+		if a.errs[o.want] != nil {
+			continue
+		}
+		a.log.Info("route of somebody else to a peer's subnet is replaced", "had", Op{Add, o.have}.String(), "scope", a.wants[o.want].Scope)
+		if err := a.kernel.Do(ctx, Op{Del, o.have}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			a.fail(o.want, err)
+		}
+	}
+}
+
+// end deletes what the scopes that succeeded do not want any more, and takes back what was done for those that failed.
+func (a *applying) end(ctx context.Context) {
+	for i := range a.parts {
+		p := &a.parts[i]
+		if a.errs[p.want] == nil || !p.claimed && !p.done {
+			continue
+		}
+		run := a.runs[p.want]
+		run.undo = append(run.undo, func(ctx context.Context) error { return a.takeBack(ctx, run, p) })
+	}
+	for i, run := range a.runs {
+		if a.errs[i] == nil {
+			a.errs[i] = run.Sweep(ctx)
+			continue
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+		a.errs[i] = errors.Join(a.errs[i], run.Undo(ctx))
+		cancel()
+	}
+}
+
+func (a *applying) takeBack(ctx context.Context, run *Run, p *part) error {
+	inverse := p.inverse
+	if !p.done {
+		inverse = nil
+	}
+	return run.takeBack(ctx, inverse, func() {
+		switch {
+		case !p.claimed:
+		case p.owned:
+			run.giveBack([]entry{p.was})
+		default:
+			a.ledger.free(p.place)
+		}
+	})
+}

@@ -1,0 +1,215 @@
+package kernel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// wantOf is a vxlan peer as a native backend wants it.
+func wantOf(i int) Want {
+	at := netip.AddrFrom4([4]byte{10, byte(50 + i>>8), byte(i), 0})
+	hardware := MAC(fmt.Sprintf("02:00:00:00:%02x:%02x", byte(i>>8), byte(i)))
+	r := Spread(Route{Dst: netip.PrefixFrom(at, 24), Protocol: Protocol, Hops: []Hop{{Via: at, Dev: "vx", Onlink: true}}})
+	return Want{r.Dst.String(), []Object{
+		Neigh{IP: at, Dev: "vx", Address: hardware}, FDB{Address: hardware, Dev: "vx", Dst: ip("192.0.2.7")}, r,
+	}}
+}
+
+func wantsOf(n int) (wants []Want) {
+	for i := range n {
+		wants = append(wants, wantOf(i))
+	}
+	return wants
+}
+
+// objectsOf is what the Wants come to, as text.
+func objectsOf(wants ...Want) string {
+	k := NewFake()
+	for _, w := range wants {
+		k.objects = append(k.objects, w.Objects...)
+	}
+	return k.String()
+}
+
+func apply(t *testing.T, s *Scopes, wants ...Want) {
+	t.Helper()
+	if errs := s.Apply(t.Context(), wants, func(string) bool { return true }); errs != nil {
+		t.Fatal(errors.Join(errs...))
+	}
+}
+
+// stateBut is the state less what is on the link itself.
+func stateBut(t *testing.T, k Kernel) string {
+	t.Helper()
+	var kept []string
+	for line := range strings.Lines(state(t, k)) {
+		if !strings.HasPrefix(line, "ip link") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "")
+}
+
+// Both the few, which are looked for one by one, and the many, for which tables are listed.
+func TestApplyMakesAndSweepsWhatScopesWant(t *testing.T) {
+	for _, n := range []int{1, 3, 60} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			eachKernel(t, func(t *testing.T, k Kernel) {
+				do(t, k, Op{Add, vx}, Op{Set, vxUp})
+				path := filepath.Join(t.TempDir(), "ledger")
+				s := scopesOn(t, k, path)
+				wants := wantsOf(n)
+				is := func(what string) {
+					t.Helper()
+					if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
+						t.Fatalf("%s: state (-want +got):\n%s", what, diff)
+					}
+				}
+				apply(t, s, wants...)
+				is("from nothing")
+				counting := &changes{Kernel: k}
+				s.kernel = counting
+				apply(t, s, wants...)
+				is("once more")
+				if len(counting.ops) != 0 {
+					t.Errorf("nothing had changed, and it did %v", counting.ops)
+				}
+				for _, o := range wants[0].Objects {
+					do(t, k, Op{Del, o})
+				}
+				apply(t, s, wants...)
+				is("after one was lost")
+				wants[0] = Want{wants[0].Scope, []Object{via(wants[0].Objects[2].(Route), "10.50.99.0")}}
+				apply(t, s, wants[0])
+				is("with another need")
+				s.Begin(wants[0].Scope).Keep() // which writes down what is not owned any more
+				if diff := cmp.Diff(owned(s), owned(scopesOn(t, k, path))); diff != "" {
+					t.Errorf("owned (-in memory +in the file):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// changes notes what changes a Kernel.
+type changes struct {
+	Kernel
+	ops []Op
+}
+
+func (c *changes) Batch(ctx context.Context, ops []Op) []error {
+	c.ops = append(c.ops, ops...)
+	return c.Kernel.Batch(ctx, ops)
+}
+
+func (c *changes) Do(ctx context.Context, ops ...Op) error {
+	c.ops = append(c.ops, ops...)
+	return c.Kernel.Do(ctx, ops...)
+}
+
+func TestApplyTakesBackTheScopesThatFailAlone(t *testing.T) {
+	for _, n := range []int{2, 60} {
+		eachKernel(t, func(t *testing.T, k Kernel) {
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			s := scopesOn(t, k, "")
+			wants := wantsOf(n)
+			before := wants[1]
+			before.Objects = before.Objects[1:] // it has owned less until now, and one thing differently
+			before.Objects[1] = via(before.Objects[1].(Route), "10.50.99.0")
+			apply(t, s, before)
+			ownedBefore := owned(s)
+			after := wantsOf(n)
+			after[1].Objects = append(after[1].Objects, Neigh{IP: neigh.IP, Dev: "nope", Address: station})
+			errs := s.Apply(t.Context(), after, func(string) bool { return true })
+			for i, err := range errs {
+				if (err != nil) != (i == 1) {
+					t.Errorf("%s: %v", after[i].Scope, err)
+				}
+			}
+			if got := errs[1]; got == nil || !strings.Contains(got.Error(), `ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:99 dev nope nud permanent: Cannot find device "nope"`) {
+				t.Errorf("error %v", got)
+			}
+			want := append([]Want{after[0], before}, after[2:]...)
+			if diff := cmp.Diff(objectsOf(want...), stateBut(t, k)); diff != "" {
+				t.Errorf("state (-want +got):\n%s", diff)
+			}
+			for line := range strings.Lines(ownedBefore) {
+				if !strings.Contains(owned(s), line) {
+					t.Errorf("it does not own any more: %s", line)
+				}
+			}
+		})
+	}
+}
+
+func TestApplyRefusesWhatAnotherScopeHas(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		do(t, k, Op{Add, vx}, Op{Set, vxUp})
+		s := scopesOn(t, k, "")
+		first, second := wantOf(1), wantOf(2)
+		second.Objects[0] = first.Objects[0]
+		const refused = "ip neighbour add 10.50.1.0 lladdr 02:00:00:00:00:01 dev vx nud permanent: this is 10.50.1.0/24's already, which is up"
+		errs := s.Apply(t.Context(), []Want{first, second}, func(string) bool { return false })
+		if len(errs) != 2 || errs[0] != nil || errs[1] == nil || errs[1].Error() != refused {
+			t.Errorf("in one set: %v", errs)
+		}
+		errs = s.Apply(t.Context(), []Want{second}, func(string) bool { return true })
+		if len(errs) != 1 || errs[0] == nil || errs[0].Error() != refused {
+			t.Errorf("afterwards: %v", errs)
+		}
+		if diff := cmp.Diff(objectsOf(first), stateBut(t, k)); diff != "" {
+			t.Errorf("state (-want +got):\n%s", diff)
+		}
+		if errs := s.Apply(t.Context(), []Want{second}, func(string) bool { return false }); errs != nil {
+			t.Errorf("from a scope that is not in use: %v", errs)
+		}
+	})
+}
+
+// A cluster that is moved from flannel has its routes, which have no metric; and somebody may put one there at any time.
+func TestApplyReplacesARouteWithoutAMetricWithoutAGap(t *testing.T) {
+	for _, n := range []int{1, 60} {
+		eachKernel(t, func(t *testing.T, k Kernel) {
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			s := scopesOn(t, k, "")
+			wants := wantsOf(n)
+			ours := wants[0].Objects[2].(Route)
+			theirs := route(ours, func(r *Route) { r.Metric, r.Protocol = 0, 0 })
+			do(t, k, Op{Add, theirs})
+			counting := &changes{Kernel: k}
+			s.kernel = counting
+			apply(t, s, wants...)
+			made, gone := -1, -1
+			for i, op := range counting.ops {
+				switch op.String() {
+				case Op{Add, ours}.String():
+					made = i
+				case Op{Del, theirs}.String():
+					gone = i
+				}
+			}
+			if made < 0 || gone < made {
+				t.Errorf("made at %d, and theirs deleted at %d, want that after it: %v", made, gone, counting.ops)
+			}
+			if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
+				t.Errorf("state (-want +got):\n%s", diff)
+			}
+			do(t, k, Op{Replace, via(theirs, "10.50.99.0")}) // which ip route replace adds, having no metric
+			scopes, err := s.Audit(t.Context())
+			if diff := cmp.Diff([]string{wants[0].Scope}, scopes); diff != "" || err != nil {
+				t.Errorf("damaged (-want +got):\n%s%v", diff, err)
+			}
+			apply(t, s, wants[0])
+			if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
+				t.Errorf("state after the repair (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
