@@ -172,7 +172,7 @@ func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	}
 	err := errors.Join(
 		node.Remember(d.stateDir, subnets),
-		node.WriteSubnetFile(d.subnetFile, node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu, IPMasq: d.ipMasq}),
+		d.promise.give(node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu, IPMasq: d.ipMasq}),
 	)
 	if err != nil {
 		return err

@@ -65,6 +65,7 @@ type daemon struct {
 	cluster  *etcdCluster
 	commands *builtin.Set
 	firewall *firewall.Table
+	promise  *promise
 	state    *control.State
 	begun    bool // whether this start has come to something, so that what it made stays
 }
@@ -76,6 +77,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
 	d := &daemon{settings: s, log: log, firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
+	d.promise = &promise{path: s.subnetFile, log: log}
 	err := d.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
@@ -204,6 +206,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		}
 		return d.follow(ctx, read)
 	})
+	g.Go(func() error { return d.promise.keep(ctx) })
 	if d.firewalled() {
 		g.Go(func() error { return d.firewall.Keep(ctx) })
 	}

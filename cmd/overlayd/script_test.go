@@ -37,7 +37,7 @@ import (
 //
 //	exits STATUS overlayd ARG...    run it to its end, with this exit status
 //	powerless STATUS overlayd ...   the same, without CAP_NET_ADMIN
-//	await REGEXP overlayd ARG...    run it again and again until it prints a match
+//	await REGEXP PROGRAM ARG...     run it again and again until it prints a match
 //	masked overlayd ARG...          run it, and put words for what differs from run to run into what it printed
 //	term                            send SIGTERM to all that runs in the background
 //	etcd start|stop                 an etcd at $ETCD, with its data in $WORK/etcd

@@ -16,12 +16,20 @@ func createFile(path string, data []byte, mode fs.FileMode) error {
 
 // replaceFile makes a file or replaces it, unless it is as wanted. Whoever reads it sees the old or the new data, whole.
 func replaceFile(path string, data []byte, mode fs.FileMode) error {
-	if info, err := os.Lstat(path); err == nil && info.Mode() == mode {
-		if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-			return nil
-		}
+	if holds(path, data, mode) {
+		return nil
 	}
 	return placeFile(path, data, mode, os.Rename)
+}
+
+// holds reports whether there is a file with just this data and mode.
+func holds(path string, data []byte, mode fs.FileMode) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode() != mode {
+		return false
+	}
+	have, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(have, data)
 }
 
 // placeFile writes a file beside the path and puts it there once it is on the disk. The mode is as given, whatever the

@@ -12,7 +12,8 @@ import (
 )
 
 // A SubnetFile is what subnet.env tells container engines and CNI plugins of this node, in flannel's format. Per family
-// it has one network and one subnet, or neither.
+// it has one network and one subnet, or neither. After flannel's lines come OVERLAYD_SUBNET and OVERLAYD_IPV6_SUBNET: what
+// flannel calls the subnet is the address of the node's bridge, and who makes networks wants the subnet as it is.
 type SubnetFile struct {
 	Networks []netip.Prefix // the whole overlay
 	Subnets  []netip.Prefix // this node's part, host bits zero; in the file it has the address of the node's bridge
@@ -34,8 +35,11 @@ func WriteSubnetFile(path string, s SubnetFile) error {
 	return nil
 }
 
+// IsAt reports whether the file at the path says just that.
+func (s SubnetFile) IsAt(path string) bool { return holds(path, s.text(), 0o644) }
+
 func (s SubnetFile) text() []byte {
-	var text []byte
+	var text, plain []byte
 	for _, family := range [...]family{ipv4, ipv6} {
 		for _, network := range s.Networks {
 			if family.has(network.Addr()) {
@@ -44,12 +48,18 @@ func (s SubnetFile) text() []byte {
 		}
 		for _, subnet := range s.Subnets {
 			if family.has(subnet.Addr()) {
-				bridge := netip.PrefixFrom(subnet.Addr().Next(), subnet.Bits())
-				text = fmt.Appendf(text, "FLANNEL_%sSUBNET=%s\n", family.key, bridge)
+				text = fmt.Appendf(text, "FLANNEL_%sSUBNET=%s\n", family.key, bridgeOf(subnet))
+				plain = fmt.Appendf(plain, "OVERLAYD_%sSUBNET=%s\n", family.key, subnet)
 			}
 		}
 	}
-	return fmt.Appendf(text, "FLANNEL_MTU=%d\nFLANNEL_IPMASQ=%t\n", s.MTU, s.IPMasq)
+	text = fmt.Appendf(text, "FLANNEL_MTU=%d\nFLANNEL_IPMASQ=%t\n", s.MTU, s.IPMasq)
+	return append(text, plain...)
+}
+
+// bridgeOf is the address that a node's bridge has in the subnet: the first.
+func bridgeOf(subnet netip.Prefix) netip.Prefix {
+	return netip.PrefixFrom(subnet.Masked().Addr().Next(), subnet.Bits())
 }
 
 // ReadSubnetFile reads what WriteSubnetFile, flannel or a person wrote. Quotes, export, comments and unknown keys do no

@@ -11,23 +11,26 @@ import (
 	"github.com/overlayd/overlayd/internal/node"
 )
 
-func TestTheSubnetFileHasFlannelsBytes(t *testing.T) {
+func TestTheSubnetFileHasFlannelsBytesAndThenOurs(t *testing.T) {
 	for name, test := range map[string]struct {
 		file node.SubnetFile
 		want string
 	}{
 		"IPv4": {
 			node.SubnetFile{Networks: prefixes("10.50.0.0/16"), Subnets: prefixes("10.50.7.0/24"), MTU: 1450},
-			"FLANNEL_NETWORK=10.50.0.0/16\nFLANNEL_SUBNET=10.50.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n",
+			"FLANNEL_NETWORK=10.50.0.0/16\nFLANNEL_SUBNET=10.50.7.1/24\nFLANNEL_MTU=1450\nFLANNEL_IPMASQ=false\n" +
+				"OVERLAYD_SUBNET=10.50.7.0/24\n",
 		},
 		"IPv6": {
 			node.SubnetFile{Networks: prefixes("fd00::/48"), Subnets: prefixes("fd00:0:0:7::/64"), MTU: 1420, IPMasq: true},
-			"FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:7::1/64\nFLANNEL_MTU=1420\nFLANNEL_IPMASQ=true\n",
+			"FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:7::1/64\nFLANNEL_MTU=1420\nFLANNEL_IPMASQ=true\n" +
+				"OVERLAYD_IPV6_SUBNET=fd00:0:0:7::/64\n",
 		},
 		"both, IPv4 first": {
 			node.SubnetFile{Networks: prefixes("fd00::/48", "10.50.0.0/16"), Subnets: prefixes("10.50.7.64/26", "fd00:0:0:7::/64"), MTU: 1430},
 			"FLANNEL_NETWORK=10.50.0.0/16\nFLANNEL_SUBNET=10.50.7.65/26\n" +
-				"FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:7::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n",
+				"FLANNEL_IPV6_NETWORK=fd00::/48\nFLANNEL_IPV6_SUBNET=fd00:0:0:7::1/64\nFLANNEL_MTU=1430\nFLANNEL_IPMASQ=false\n" +
+				"OVERLAYD_SUBNET=10.50.7.64/26\nOVERLAYD_IPV6_SUBNET=fd00:0:0:7::/64\n",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
