@@ -49,6 +49,8 @@ func newLeaseReleaseCommand() *cobra.Command {
 	return c
 }
 
+var errNoLease = errors.New("holds no lease")
+
 // releaseOwn deletes the leases of this node, and no reservation.
 func (s *settings) releaseOwn(ctx context.Context, store *etcd.Store, w io.Writer) error {
 	if _, err := control.Fetch(ctx, control.SocketPath(s.runDir)); err == nil {
@@ -81,7 +83,7 @@ func (s *settings) releaseOwn(ctx context.Context, store *etcd.Store, w io.Write
 		released = true
 	}
 	if !released {
-		return fmt.Errorf("this node (%s) holds no lease", id)
+		return fmt.Errorf("this node (%s) %w", id, errNoLease)
 	}
 	return nil
 }
