@@ -49,7 +49,10 @@ func newConverger(r *runner, node Node) *converger {
 func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, damage <-chan []string) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
+	turn := time.NewTicker(TurnInterval)
+	defer turn.Stop()
 	for ctx.Err() == nil && (sets != nil || c.running+len(c.queue) > 0) {
+		c.Observer.ObserveTurn()
 		if !c.stale.due() {
 			c.dispatch(ctx, &workers)
 		} else if c.running == 0 {
@@ -66,6 +69,7 @@ func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, dam
 		case runs := <-c.ended:
 			c.finish(ctx, runs)
 		case <-c.nextTry():
+		case <-turn.C:
 		}
 	}
 	for c.running > 0 {
@@ -124,6 +128,7 @@ func (c *converger) want(ctx context.Context, set []lease.Lease) {
 	}
 	if first {
 		c.clearStrangers(ctx)
+		c.Observer.ObserveListed()
 	}
 }
 

@@ -17,7 +17,15 @@ type Observer interface {
 	ObserveGone(peer lease.Lease)
 	// ObserveHook tells that a hook has run.
 	ObserveHook(HookRun)
+	// ObserveListed tells that the first complete list of peers has come, and been told of by ObservePeer.
+	ObserveListed()
+	// ObserveTurn tells that the loop that decides about hooks has come round. While the node is up it does so at least every
+	// TurnInterval, whatever hooks do.
+	ObserveTurn()
 }
+
+// TurnInterval is the longest time between two calls of ObserveTurn while the node is up.
+const TurnInterval = 5 * time.Second
 
 // A NodePhase is what this node is doing, in a person's words.
 type NodePhase string
@@ -82,3 +90,5 @@ func (unobserved) ObserveNode(NodeStatus)  {}
 func (unobserved) ObservePeer(PeerStatus)  {}
 func (unobserved) ObserveGone(lease.Lease) {}
 func (unobserved) ObserveHook(HookRun)     {}
+func (unobserved) ObserveListed()          {}
+func (unobserved) ObserveTurn()            {}

@@ -154,7 +154,7 @@ func BenchmarkTenThousandPeers(b *testing.B) {
 		up := 0
 		c := newConverger(&runner{self: newSelf(Node{}), Options: Options{
 			Backend: Nop{}, Concurrency: 1, Logger: slog.New(slog.DiscardHandler),
-			Memory: forgetful{}, Effects: unknown{}, Observer: upCounter{func() {
+			Memory: forgetful{}, Effects: unknown{}, Observer: upCounter{add: func() {
 				if up++; up == len(set) {
 					cancel()
 				}
@@ -167,14 +167,13 @@ func BenchmarkTenThousandPeers(b *testing.B) {
 }
 
 // upCounter calls a function for each peer that is up.
-type upCounter struct{ add func() }
+type upCounter struct {
+	unobserved
+	add func()
+}
 
 func (u upCounter) ObservePeer(p PeerStatus) {
 	if p.State == PeerUp {
 		u.add()
 	}
 }
-
-func (upCounter) ObserveNode(NodeStatus)  {}
-func (upCounter) ObserveGone(lease.Lease) {}
-func (upCounter) ObserveHook(HookRun)     {}

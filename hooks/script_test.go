@@ -75,6 +75,7 @@ type script struct {
 	behave   map[string]*behaviour // by hook, or by hook and subnet
 	acquired int
 	own      lease.Lease
+	turned   time.Time
 	node     NodeStatus
 	peers    map[string]PeerStatus
 	busy     map[string]int // hooks running, by scope
@@ -417,7 +418,7 @@ func (s *script) Watch(ctx context.Context, damaged func([]string)) error {
 func (s *script) ObserveNode(n NodeStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.node = n
+	s.node, s.turned = n, time.Now()
 }
 
 func (s *script) ObservePeer(p PeerStatus) {
@@ -433,3 +434,14 @@ func (s *script) ObserveGone(peer lease.Lease) {
 }
 
 func (s *script) ObserveHook(HookRun) {}
+func (s *script) ObserveListed()      {}
+
+// ObserveTurn holds that hooks, even such as hang, do not keep the loop from turning.
+func (s *script) ObserveTurn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if pause := time.Since(s.turned); s.node.Phase == NodeUp && pause > TurnInterval {
+		s.t.Errorf("%s without a turn, want %s at most", pause, TurnInterval)
+	}
+	s.turned = time.Now()
+}

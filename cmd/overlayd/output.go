@@ -22,6 +22,7 @@ const (
 	exitUsage       = 2 // the command line or the environment does not parse
 	exitConfig      = 3 // the network config, the daemon's config, or a file that one of them names, is invalid
 	exitUnreachable = 6 // no daemon answers
+	exitDegraded    = 7 // a daemon answers, and is not as was asked for
 )
 
 // A refusal is an error that ends the program with a status of its own, and says what to try.

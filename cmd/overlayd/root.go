@@ -14,7 +14,7 @@ import (
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	understood := false
 	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
-		newRunCommand(), newStatusCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
+		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
 		newDockerOptsCommand(), newCleanupCommand(), newDemoCommand())
 	root.AddCommand(newToolCommands()...)
 	root.Version = version()

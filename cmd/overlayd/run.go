@@ -198,6 +198,10 @@ func (d *daemon) serve(ctx context.Context) error {
 	answering, done := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return control.Serve(answering, control.SocketPath(d.runDir), d.state) })
+	if d.listen != "" {
+		g.Go(func() error { return control.ServeTCP(answering, d.listen, d.state) })
+	}
+	g.Go(func() error { control.Notify(answering, d.state, d.log); return nil })
 	g.Go(func() error {
 		defer done()
 		read, err := d.awaitEtcd(ctx)

@@ -33,7 +33,7 @@ import (
 )
 
 // Scripts run overlayd on the machine that makeMachine makes. Each has directories of its own and a loopback address of
-// its own for etcd, at $ETCD. Beside testscript's verbs there are:
+// its own, $HOST, for etcd at $ETCD. Beside testscript's verbs there are:
 //
 //	exits STATUS overlayd ARG...    run it to its end, with this exit status
 //	powerless STATUS overlayd ...   the same, without CAP_NET_ADMIN
@@ -43,6 +43,7 @@ import (
 //	etcd start|stop                 an etcd at $ETCD, with its data in $WORK/etcd
 //	etcd put KEY FILE               write to the etcd at $ETCD
 //	etcd keys                       print the keys that it holds
+//	http STATUS URL                 get it, until the answer has this status, and print its body
 //	listen URL                      take the port, and never say anything
 //	chown UID PATH                  give a file away, which [one-user] systems cannot
 //	tls-server NAME [wants-client]  an HTTPS server at $NAME that is no etcd, its CA in NAME.pem
@@ -55,7 +56,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			at := fmt.Sprintf("http://127.0.1.%d:2379", number.Add(1))
+			host := fmt.Sprintf("127.0.1.%d", number.Add(1))
+			at := "http://" + host + ":2379"
+			env.Setenv("HOST", host)
 			env.Setenv("ETCD", at)
 			env.Setenv("OVERLAYD_ETCD_LISTEN", at)
 			env.Setenv("OVERLAYD_STATE_DIR", filepath.Join(env.WorkDir, "state"))
@@ -66,7 +69,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "powerless": powerless, "await": await, "masked": masked, "term": term,
-			"etcd": etcdVerb, "listen": listen, "chown": chown, "tls-server": tlsServer,
+			"etcd": etcdVerb, "listen": listen, "http": httpGet, "chown": chown, "tls-server": tlsServer,
 		},
 		Condition: func(name string) (bool, error) {
 			if name != "one-user" {
@@ -160,6 +163,26 @@ func masked(ts *testscript.TestScript, neg bool, args []string) {
 		text = regexp.MustCompile(m.from).ReplaceAllString(text, m.to)
 	}
 	fmt.Fprint(ts.Stdout(), strings.ReplaceAll(text, ts.Getenv("WORK"), "WORK"))
+}
+
+func httpGet(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, len(args) == 2)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		answer, err := client.Get(args[1])
+		var body []byte
+		if err == nil {
+			body, err = io.ReadAll(answer.Body)
+			answer.Body.Close()
+		}
+		if err == nil && strconv.Itoa(answer.StatusCode) == args[0] {
+			fmt.Fprint(ts.Stdout(), string(body))
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s: want status %s: %v, %s", args[1], args[0], err, body)
+		}
+	}
 }
 
 func term(ts *testscript.TestScript, neg bool, args []string) {

@@ -36,6 +36,7 @@ type settings struct {
 	leaseTTL   time.Duration
 	hooks      string
 	hookKeys   string
+	listen     string
 	logLevel   slog.Level
 	logFormat  string
 
@@ -93,6 +94,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	choiceVar(f, &s.hooks, "hooks", "`WHOSE` shell commands may run: any that the network config has, those of the --config file (local), those of a config "+
 		"signed by a key in --hook-keys (signed), or none (off)", "any", "local", "signed", "off")
 	pathVar(f, &s.hookKeys, "hook-keys", "", "`FILE` with the public keys that --hooks signed trusts")
+	checkedVar(f, &s.listen, "listen", "", "`ADDRESS:PORT` to answer at over HTTP, to everybody who reaches it: metrics, health, status", hostPort)
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
 	choiceVar(f, &s.logFormat, "log-format", "`FORMAT` of the log: text or json", "text", "json")
 	s.firewallFlags(f)
@@ -282,6 +284,18 @@ func leaseTTL(text string) (time.Duration, error) {
 		err = fmt.Errorf("less than %s, which etcd may lengthen by itself", minLeaseTTL)
 	}
 	return ttl, err
+}
+
+// hostPort passes on an address with a port.
+func hostPort(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	_, err := netip.ParseAddrPort(text)
+	if err != nil {
+		err = errors.New("not an address and a port such as 127.0.0.1:9450")
+	}
+	return text, err
 }
 
 // listenURL passes on what an etcd member can listen on.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
@@ -15,32 +16,73 @@ import (
 // Fetch asks the daemon that listens on the unix socket at path how it stands. It is an fs.ErrNotExist when no daemon
 // listens there, and an fs.ErrPermission when this user may not ask.
 func Fetch(ctx context.Context, path string) (Status, error) {
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-		DisableKeepAlives: true,
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://overlayd/v1/status", nil)
+	body, err := ask(ctx, path, "/v1/status")
 	if err != nil {
 		return Status{}, err
 	}
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		return Status{}, explain(path, err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return Status{}, fmt.Errorf("ask overlayd at %s: it answers %s", path, response.Status)
-	}
+	defer body.Close()
 	var status Status
-	if err := json.NewDecoder(response.Body).Decode(&status); err != nil {
+	if err := json.NewDecoder(body).Decode(&status); err != nil {
 		return Status{}, fmt.Errorf("read status from %s: %w", path, err)
 	}
 	if status.Version != statusVersion {
 		return Status{}, fmt.Errorf("read status from %s: it has version %d, and this program reads %d: use the daemon's own version of overlayd", path, status.Version, statusVersion)
 	}
 	return status, nil
+}
+
+// Follow calls each with the events that the daemon remembers, and with follow also with all that come, until the context ends
+// or the daemon does, which is io.EOF, or each returns an error, which it returns. Other errors are Fetch's.
+func Follow(ctx context.Context, path string, follow bool, each func(Event) error) error {
+	resource := "/v1/events"
+	if follow {
+		resource += "?follow"
+	}
+	body, err := ask(ctx, path, resource)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for dec := json.NewDecoder(body); ; {
+		var e Event
+		err := dec.Decode(&e)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF) && !follow:
+			return nil
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return io.EOF
+		case err != nil:
+			return fmt.Errorf("read events from %s: %w", path, err)
+		}
+		if err := each(e); err != nil {
+			return err
+		}
+	}
+}
+
+// ask returns the body of the daemon's answer.
+func ask(ctx context.Context, path, resource string) (io.ReadCloser, error) {
+	transport := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
+		DisableKeepAlives: true,
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://overlayd"+resource, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, explain(path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		return nil, fmt.Errorf("ask overlayd at %s: it answers %s", path, response.Status)
+	}
+	return response.Body, nil
 }
 
 // explain says in a person's words why nobody answers.

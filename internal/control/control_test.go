@@ -117,6 +117,14 @@ func TestJSONKeysAreStable(t *testing.T) {
     "started": "2026-11-23T12:00:00Z",
     "nodeID": "node-7"
   },
+  "health": {
+    "state": "starting",
+    "live": true,
+    "ready": false,
+    "reasons": [
+      "1 of 1 peers retrying"
+    ]
+  },
   "node": {
     "state": "",
     "networks": [],

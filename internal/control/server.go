@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -36,22 +35,30 @@ func Serve(ctx context.Context, path string, state *State) error {
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		// An error means that the client is gone.
-		_ = json.NewEncoder(w).Encode(state.Snapshot())
-	})
-	server := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		ErrorLog:          log.New(io.Discard, "", 0), // tells of clients that broke off
+	return serveOn(ctx, listener, state)
+}
+
+// ServeTCP answers for the state on a TCP address, to everybody who reaches it, until the context ends, which is no error.
+func ServeTCP(ctx context.Context, address string, state *State) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w: choose another --listen", address, errors.Unwrap(err))
 	}
+	return serveOn(ctx, listener, state)
+}
+
+func serveOn(ctx context.Context, listener net.Listener, state *State) error {
 	g, serving := errgroup.WithContext(ctx)
+	server := &http.Server{
+		Handler:           handler(state),
+		ReadHeaderTimeout: 5 * time.Second,
+		WriteTimeout:      writePatience,
+		ErrorLog:          log.New(io.Discard, "", 0), // tells of clients that broke off
+		BaseContext:       func(net.Listener) context.Context { return serving },
+	}
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve %s: %w", path, err)
+			return fmt.Errorf("serve %s: %w", listener.Addr(), err)
 		}
 		return nil
 	})

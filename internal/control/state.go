@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"os"
@@ -27,42 +28,57 @@ type Facts struct {
 	Endpoints []string // etcd's client URLs
 }
 
-// A State is how the daemon stands now. Its methods may be called concurrently and do not block.
+// A State is how the daemon stands now, and what has happened to it. Its methods may be called concurrently and do not block.
 type State struct {
+	events  events
+	metrics *metrics
+
 	mu     sync.Mutex
-	status Status // but for what the maps hold
+	status Status // but for what is below, and Health
 	hooks  map[hooks.Hook]HookUse
-	peers  map[string]Peer // by subnets
-	chosen [2]string       // the external interface and why, as said last
+	chosen [2]string            // the external interface and why, as said last
+	peers  map[string]Peer      // by subnets
+	wanted map[string]time.Time // since when peers are new or changed, by subnets
+	readiness
 }
 
 var _ hooks.Observer = (*State)(nil)
 
 // NewState returns the state of a daemon that starts now, in this process.
 func NewState(f Facts) *State {
-	return &State{
+	s := &State{
 		status: Status{
 			Version: statusVersion,
 			Daemon:  Daemon{Version: f.Version, PID: os.Getpid(), Started: time.Now(), NodeID: f.NodeID},
 			Node:    Node{Networks: []netip.Prefix{}, Paths: []Path{}},
 			Etcd:    Etcd{Endpoints: f.Endpoints},
 		},
-		hooks: make(map[hooks.Hook]HookUse),
-		peers: make(map[string]Peer),
+		hooks:  make(map[hooks.Hook]HookUse),
+		peers:  make(map[string]Peer),
+		wanted: make(map[string]time.Time),
 	}
+	s.metrics = newMetrics(s)
+	return s
 }
 
 // Configure says which network config the daemon uses from now on, by the type of its backend and etcd's revision. It
 // clears the problem.
 func (s *State) Configure(backend string, revision int64) {
 	s.set(func(t *Status) { t.Config = Config{Backend: backend, Revision: revision} })
+	s.tell(Event{Kind: ConfigEvent, Text: fmt.Sprintf("revision %d in use, backend %s", revision, backend)})
 }
 
 // SetRevision says under which revision etcd holds the network config in use.
 func (s *State) SetRevision(revision int64) { s.set(func(t *Status) { t.Config.Revision = revision }) }
 
 // SetProblem says what is wrong with the network config in etcd, "" for nothing.
-func (s *State) SetProblem(text string) { s.set(func(t *Status) { t.Config.Problem = clip(text) }) }
+func (s *State) SetProblem(text string) {
+	var before string
+	s.set(func(t *Status) { before, t.Config.Problem = t.Config.Problem, clip(text) })
+	if text != "" && clip(text) != before {
+		s.tell(Event{Kind: ConfigEvent, Text: text})
+	}
+}
 
 // SetMTU says which MTU, in bytes, the subnet file promises.
 func (s *State) SetMTU(mtu int) { s.set(func(t *Status) { t.Node.MTU = mtu }) }
@@ -82,7 +98,16 @@ func (s *State) SetExternal(name, why string) (news bool) {
 func (s *State) SetMasquerade(on bool) { s.set(func(t *Status) { t.Node.Masquerade = on }) }
 
 // SetEtcd says why etcd does not answer, nil when it does.
-func (s *State) SetEtcd(err error) { s.set(func(t *Status) { t.Etcd.Problem = errText(err) }) }
+func (s *State) SetEtcd(err error) {
+	var before string
+	s.set(func(t *Status) { before, t.Etcd.Problem = t.Etcd.Problem, errText(err) })
+	switch {
+	case err != nil && before == "":
+		s.tell(Event{Kind: EtcdEvent, Text: "does not answer", Error: errText(err)})
+	case err == nil && before != "":
+		s.tell(Event{Kind: EtcdEvent, Text: "answers again"})
+	}
+}
 
 // SetUserspaceWireGuard says whether WireGuard devices run in this process.
 func (s *State) SetUserspaceWireGuard(on bool) {
@@ -95,15 +120,29 @@ func (s *State) SetUnreadable(all []lease.Unreadable) {
 	for _, one := range all[:min(len(all), maxUnreadable)] {
 		u.First = append(u.First, UnreadableKey{clip(one.Key), errText(one.Err)})
 	}
-	s.set(func(t *Status) { t.Unreadable = u })
+	var before int
+	s.set(func(t *Status) { before, t.Unreadable = t.Unreadable.Count, u })
+	if before != u.Count {
+		s.tell(Event{Kind: LeaseEvent, Text: fmt.Sprintf("%d keys among the leases are none", u.Count)})
+	}
+}
+
+// tell remembers an event, and has it followed by those who do.
+func (s *State) tell(e Event) {
+	e.Subject, e.Text = clip(e.Subject), clip(e.Text)
+	s.events.add(e)
 }
 
 // ObserveNode is part of hooks.Observer.
 func (s *State) ObserveNode(n hooks.NodeStatus) {
 	s.set(func(t *Status) {
+		if t.Node.State != n.Phase || errText(n.Err) != t.Node.Error {
+			s.tell(Event{Kind: NodeEvent, Subject: hooks.NodeScope, Text: string(n.Phase), Error: errText(n.Err)})
+		}
 		if t.Node.State != n.Phase {
 			t.Node.State, t.Node.Since = n.Phase, time.Now()
 		}
+		s.readiness.phase(n.Phase, time.Now())
 		t.Node.Error, t.Node.NextTry = errText(n.Err), n.NextTry
 		t.Node.Networks, t.Node.Paths, t.Node.Interface = n.Node.Networks, paths(n.Node.Lease), n.Node.Interface
 	})
@@ -119,20 +158,76 @@ func (s *State) ObservePeer(p hooks.PeerStatus) {
 		run := hookRun(p.Last)
 		peer.LastHook = &run
 	}
+	subnets := p.Lease.String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.peers[p.Lease.String()] = peer
+	was := s.peers[subnets]
+	s.peers[subnets] = peer
+	if was.State != peer.State {
+		s.changed(subnets, was.State, peer)
+	}
+}
+
+// changed takes in that a peer's state is another than it was, "" for a new one.
+func (s *State) changed(subnets string, was hooks.PeerState, p Peer) {
+	s.tell(Event{Kind: PeerEvent, Subject: subnets, Text: string(p.State), Error: p.Error})
+	switch p.State {
+	case hooks.PeerPending:
+		s.wanted[subnets] = time.Now()
+	case hooks.PeerUp:
+		if since, ok := s.wanted[subnets]; ok {
+			s.metrics.apply.Observe(time.Since(since).Seconds())
+			delete(s.wanted, subnets)
+		}
+	}
+	s.readiness.peer(was, p.State)
+	s.settle()
+}
+
+// settle takes in that the node may have become ready.
+func (s *State) settle() {
+	if s.readiness.settle() {
+		s.metrics.settled(time.Since(s.status.Daemon.Started))
+		s.tell(Event{Kind: NodeEvent, Subject: hooks.NodeScope, Text: "ready"})
+	}
+}
+
+// ObserveListed is part of hooks.Observer.
+func (s *State) ObserveListed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readiness.listed = true
+	s.settle()
+}
+
+// ObserveTurn is part of hooks.Observer.
+func (s *State) ObserveTurn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.readiness.turned = time.Now()
 }
 
 // ObserveGone is part of hooks.Observer.
 func (s *State) ObserveGone(peer lease.Lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.peers, peer.String())
+	subnets := peer.String()
+	if was, ok := s.peers[subnets]; ok {
+		s.readiness.peer(was.State, "")
+		s.tell(Event{Kind: PeerEvent, Subject: subnets, Text: "gone"})
+	}
+	delete(s.peers, subnets)
+	delete(s.wanted, subnets)
+	s.settle()
 }
 
 // ObserveHook is part of hooks.Observer.
 func (s *State) ObserveHook(r hooks.HookRun) {
+	s.metrics.hook(r)
+	s.tell(Event{
+		Kind: HookEvent, Subject: r.Scope, Error: errText(r.Err),
+		Text: fmt.Sprintf("%s ran for reason %s in %s", r.Hook, r.Reason, duration(r.Took.Seconds())),
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	use := s.hooks[r.Hook]
@@ -155,6 +250,7 @@ func (s *State) Snapshot() Status {
 	slices.SortFunc(status.Peers, func(a, b Peer) int {
 		return slices.CompareFunc(a.Paths, b.Paths, func(a, b Path) int { return a.Subnet.Compare(b.Subnet) })
 	})
+	status.Health = s.readiness.health(status, time.Now())
 	return status
 }
 

@@ -14,6 +14,7 @@ const statusVersion = 1
 type Status struct {
 	Version    int        `json:"version"` // of this structure: 1
 	Daemon     Daemon     `json:"daemon"`
+	Health     Health     `json:"health"`
 	Node       Node       `json:"node"`
 	Config     Config     `json:"config"`
 	Etcd       Etcd       `json:"etcd"`

@@ -41,6 +41,7 @@ func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 		state = "no network config yet"
 	}
 	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, span(now.Sub(s.Daemon.Started))))
+	writeField(b, "health", string(s.Health.State)) // other lines say why
 	writeField(b, "", problem(n.Error, n.NextTry, now, columns-labelWidth))
 	for _, p := range n.Paths {
 		if p.Subnet.IsValid() {
@@ -99,20 +100,17 @@ func backendText(s Status) string {
 	return text
 }
 
+// peerStates are all of them, the best first.
+var peerStates = [...]hooks.PeerState{
+	hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerRepairing, hooks.PeerRemoving, hooks.PeerLeftOver,
+}
+
 // countPeers says how many peers there are in each state.
 func (s Status) countPeers() string {
 	text := strconv.Itoa(len(s.Peers))
 	separator := ": "
-	for _, state := range [...]hooks.PeerState{
-		hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerRepairing, hooks.PeerRemoving, hooks.PeerLeftOver,
-	} {
-		n := 0
-		for _, p := range s.Peers {
-			if p.State == state {
-				n++
-			}
-		}
-		if n > 0 {
+	for _, state := range peerStates {
+		if n := s.count(state); n > 0 {
 			text += fmt.Sprintf("%s%d %s", separator, n, state)
 			separator = ", "
 		}

@@ -65,6 +65,7 @@ func daemonUp(s *State) {
 		p.Last.Scope = p.Lease.String()
 		s.ObservePeer(p)
 	}
+	s.ObserveListed()
 }
 
 func TestTextFitsAPersonAndATerminal(t *testing.T) {
@@ -117,6 +118,7 @@ func TestTextFitsAPersonAndATerminal(t *testing.T) {
 				s.status.Daemon.PID = 4711
 				tt.fill(s)
 				time.Sleep(tt.wait)
+				s.ObserveTurn()
 				if err := s.Snapshot().Text(&text, time.Now()); err != nil {
 					t.Fatal(err)
 				}

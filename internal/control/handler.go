@@ -1,0 +1,72 @@
+package control
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// writePatience is how long a client may take to read what it asked for.
+const writePatience = 10 * time.Second
+
+// handler answers for the state. Nothing can be changed by it.
+func handler(state *State) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		// An error means that the client is gone.
+		_ = json.NewEncoder(w).Encode(state.Snapshot())
+	})
+	mux.HandleFunc("GET /v1/events", state.serveEvents)
+	mux.Handle("GET /metrics", state.metrics.handler())
+	mux.HandleFunc("GET /healthz", state.serveHealth(func(h Health) bool { return h.Live }))
+	mux.HandleFunc("GET /readyz", state.serveHealth(func(h Health) bool { return h.Live && h.Ready }))
+	return mux
+}
+
+// serveHealth answers 200 if the health is good, else 503, and in both cases with the status in one line.
+func (s *State) serveHealth(good func(Health) bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		status := s.Snapshot()
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		if !good(status.Health) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		fmt.Fprintln(w, status.Brief())
+	}
+}
+
+// serveEvents sends events as JSON, one a line: those after the number in the query's "after", 0 for all that are remembered,
+// and with "follow" all that come, until the client goes.
+func (s *State) serveEvents(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	number, err := strconv.ParseUint(query.Get("after"), 10, 64)
+	if err != nil && query.Has("after") {
+		http.Error(w, "after is not a number", http.StatusBadRequest)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	controller, enc := http.NewResponseController(w), json.NewEncoder(w)
+	for {
+		list, more := s.events.after(number)
+		for _, e := range list {
+			number = e.Number
+			if enc.Encode(e) != nil {
+				return
+			}
+		}
+		if !query.Has("follow") || controller.Flush() != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-more:
+		}
+		if controller.SetWriteDeadline(time.Now().Add(writePatience)) != nil {
+			return
+		}
+	}
+}
