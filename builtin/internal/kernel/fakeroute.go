@@ -29,19 +29,24 @@ func (f *Fake) doRoute(verb Verb, r Route) error {
 	return f.put(verb, r, syscall.ENOENT)
 }
 
-// delRoute removes the first route that has all that is said.
+// delRoute removes the route with the lowest metric that has all that is said.
 func (f *Fake) delRoute(r Route) error {
-	inTable := false
+	inTable, first, at := false, 0, -1
 	for i, o := range f.objects {
 		have, ok := o.(Route)
 		if !ok || have.table() != r.table() {
 			continue
 		}
 		inTable = true
-		if have.Dst == r.Dst && (r.Metric == 0 || r.Metric == have.Metric) && r.covers(have) {
-			f.objects = slices.Delete(f.objects, i, i+1)
-			return nil
+		if have.Dst == r.Dst && unsaidOr(r.Metric, have.Metric) && unsaidOr(r.Scope, have.Scope) && r.covers(have) {
+			if at < 0 || have.Metric < first {
+				first, at = have.Metric, i
+			}
 		}
+	}
+	if at >= 0 {
+		f.objects = slices.Delete(f.objects, at, at+1)
+		return nil
 	}
 	if r.Table != 0 && !inTable && r.Dst.Addr().Is4() {
 		return fmt.Errorf("%w: FIB table does not exist", syscall.ESRCH)

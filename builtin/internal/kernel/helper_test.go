@@ -26,6 +26,14 @@ func prefixes(list ...string) (p []netip.Prefix) {
 // openIn opens the real kernel in a new namespace.
 func openIn(t *testing.T) Kernel {
 	t.Helper()
+	k, done := opened(t)
+	t.Cleanup(done)
+	return k
+}
+
+// opened is for tests that want so many of them that they have to be closed before the end.
+func opened(t *testing.T) (Kernel, func()) {
+	t.Helper()
 	ns, err := netns.New()
 	if err != nil {
 		t.Fatal(err)
@@ -34,8 +42,7 @@ func openIn(t *testing.T) Kernel {
 	if err := ns.Do(func() (err error) { k, err = Open(slog.New(slog.DiscardHandler)); return err }); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.Close(); ns.Close() })
-	return k
+	return k, func() { k.Close(); ns.Close() }
 }
 
 // eachKernel runs a test on the Fake and on Linux, which have to agree.

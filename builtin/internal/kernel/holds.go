@@ -104,6 +104,16 @@ func (r Route) isAs(have Route) bool {
 	if r.Type == "unicast" {
 		r.Type = ""
 	}
-	return r.Type == have.Type && r.covers(have) && unsaidOr(r.Src, have.Src) && unsaidOr(r.Scope, have.Scope) &&
+	return r.Type == have.Type && unsaidOr(r.Protocol, have.Protocol) && r.leadsAs(have) && unsaidOr(r.Src, have.Src) && unsaidOr(r.Scope, have.Scope) &&
 		unsaidOr(r.MTU, have.MTU) && unsaidOr(r.AdvMSS, have.AdvMSS)
+}
+
+// leadsAs reports whether the route's hops are the other's. IPv6 routes that differ in their gateways alone are one to the
+// kernel, so that the only hop of one may be one of several.
+func (r Route) leadsAs(have Route) bool {
+	same := func(made, have Hop) bool { return made.Via == have.Via && unsaidOr(made.Dev, have.Dev) }
+	if len(r.Hops) == 1 && r.Dst.Addr().Is6() {
+		return slices.ContainsFunc(have.Hops, func(h Hop) bool { return same(r.Hops[0], h) })
+	}
+	return r.Hops == nil || slices.EqualFunc(r.Hops, have.Hops, same)
 }

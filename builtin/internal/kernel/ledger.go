@@ -19,7 +19,7 @@ type ledger struct {
 	next    int
 	entries map[string]entry            // by place
 	scopes  map[string]map[string]entry // the same by scope and place
-	beside  map[string]int              // how many entries are not at their object's key, by that key
+	beside  map[string][]string         // places of entries that are not at their object's key, by that key
 }
 
 // An entry is an object and the scope that owns it.
@@ -30,6 +30,9 @@ type entry struct {
 	since        int    // orders entries by age
 }
 
+// says reports whether the object was made as it is described here.
+func (e entry) says(o Object) bool { return e.object.command(Add) == o.command(Add) }
+
 // place is where an object goes that the verb makes: its Key, unless the verb puts it beside what has this key.
 func place(verb Verb, o Object) string {
 	if verb == Append {
@@ -39,7 +42,7 @@ func place(verb Verb, o Object) string {
 }
 
 func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error) {
-	l := &ledger{log: log, entries: map[string]entry{}, scopes: map[string]map[string]entry{}, beside: map[string]int{}}
+	l := &ledger{log: log, entries: map[string]entry{}, scopes: map[string]map[string]entry{}, beside: map[string][]string{}}
 	if path == "" {
 		return l, nil
 	}
@@ -151,7 +154,7 @@ func (l *ledger) set(e entry) {
 	}
 	l.scopes[e.scope][e.place] = e
 	if e.isBeside() {
-		l.beside[e.object.Key()]++
+		l.beside[e.object.Key()] = append(l.beside[e.object.Key()], e.place)
 	}
 }
 
@@ -171,9 +174,9 @@ func (l *ledger) unset(place string) {
 	if !e.isBeside() {
 		return
 	}
-	if key := e.object.Key(); l.beside[key] > 1 {
-		l.beside[key]--
-	} else {
+	key := e.object.Key()
+	l.beside[key] = slices.DeleteFunc(l.beside[key], func(at string) bool { return at == place })
+	if len(l.beside[key]) == 0 {
 		delete(l.beside, key)
 	}
 }
@@ -189,7 +192,20 @@ func (l *ledger) at(place string) (entry, bool) {
 func (l *ledger) hasBeside(key string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.beside[key] > 0
+	return len(l.beside[key]) > 0
+}
+
+// sharing is what is owned of the key: what is at it, and what is beside that.
+func (l *ledger) sharing(key string) (list []entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e, ok := l.entries[key]; ok {
+		list = append(list, e)
+	}
+	for _, place := range l.beside[key] {
+		list = append(list, l.entries[place])
+	}
+	return list
 }
 
 // all is what all scopes own, in any order.

@@ -51,55 +51,159 @@ func (r *Run) Adopt(o Object) error {
 }
 
 func (r *Run) do(ctx context.Context, op Op) error {
-	_, peer := op.Object.(Peer)
-	sysctl, isSysctl := op.Object.(Sysctl)
-	switch {
-	case op.Verb == Del:
-		return r.del(ctx, op)
-	case isSysctl:
-		return r.set(ctx, sysctl)
-	case (op.Verb == Add || op.Verb == Append) && !peer:
+	switch o := op.Object.(type) {
+	case Sysctl:
+		if op.Verb != Del {
+			return r.set(ctx, o)
+		}
+	case Peer:
+		if op.Verb != Del {
+			return r.change(ctx, op)
+		}
+	}
+	switch op.Verb {
+	case Add:
 		return r.add(ctx, op)
+	case Append:
+		return r.append(ctx, op)
+	case Replace:
+		return r.replace(ctx, op)
+	case Del:
+		return r.del(ctx, op)
 	}
 	return r.change(ctx, op)
 }
 
+// add has the kernel say whether anything is there, which is cheaper than to look first.
 func (r *Run) add(ctx context.Context, op Op) error {
-	was, owned := r.scopes.ledger.at(place(op.Verb, op.Object))
-	inverse := []Op{{Del, op.Object}}
-	if op.Verb == Append {
-		var err error
-		if inverse, err = r.inverse(ctx, op); err != nil {
+	place := op.Object.Key()
+	err := r.carry(ctx, op, place, effect{inverse: []Op{{Del, op.Object}}})
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	was, owned := r.scopes.ledger.at(place)
+	owned = owned && was.scope == r.scope
+	if link, ok := op.Object.(Link); ok && owned {
+		return r.addLink(ctx, link, was)
+	}
+	for _, e := range r.scopes.ledger.sharing(place) {
+		if e.scope != r.scope || !e.says(op.Object) {
+			continue
+		}
+		if !r.scopes.watch.isTold(e.place) {
+			r.touched[e.place] = true
+			return nil
+		}
+		if e.isBeside() {
+			return r.append(ctx, Op{Append, op.Object})
+		}
+	}
+	if !owned {
+		if owned, _ = r.isFirst(ctx, op.Object); !owned {
 			return err
 		}
 	}
-	err := r.carry(ctx, op, inverse)
-	if !errors.Is(err, fs.ErrExist) || !owned || was.scope != r.scope {
+	return r.supersede(ctx, was, op)
+}
+
+// supersede puts the object in the place of what the scope has there. Of entries that flood, none can be changed.
+func (r *Run) supersede(ctx context.Context, was entry, op Op) error {
+	if f, ok := was.object.(FDB); ok && f.floods() {
+		if err := r.del(ctx, Op{Del, was.object}); err != nil {
+			return err
+		}
+		return r.append(ctx, Op{Append, op.Object})
+	}
+	return r.change(ctx, Op{Replace, op.Object})
+}
+
+// addLink adds a link that the scope owns already. No link can be changed into another.
+func (r *Run) addLink(ctx context.Context, l Link, was entry) error {
+	op := Op{Add, l}
+	if was.says(l) {
+		have, err := r.scopes.link(ctx, l.Name)
+		if err != nil {
+			return err
+		}
+		if have != nil && l.isAs(*have) {
+			r.touched[was.place] = true
+			return nil
+		}
+	}
+	if err := r.del(ctx, Op{Del, Link{Name: l.Name}}); err != nil {
 		return err
 	}
-	if op.String() == (Op{op.Verb, was.object}).String() {
-		r.touched[was.place] = true
-		return nil
+	return r.carry(ctx, op, l.Key(), effect{inverse: []Op{{Del, l}}})
+}
+
+// isFirst reports whether what the kernel would replace by the object is the scope's, although not at the object's key.
+func (r *Run) isFirst(ctx context.Context, o Object) (bool, error) {
+	if !r.scopes.ledger.hasBeside(o.Key()) {
+		return false, nil
 	}
-	if _, link := op.Object.(Link); !link {
-		return r.change(ctx, Op{Replace, op.Object})
+	have, err := r.at(ctx, o)
+	if err != nil || len(have) == 0 {
+		return false, err
 	}
-	// No link can be changed into another.
-	if err := r.del(ctx, Op{Del, was.object}); err != nil {
+	return slices.ContainsFunc(r.scopes.ledger.sharing(o.Key()), func(e entry) bool {
+		return e.scope == r.scope && e.holds(have[:1])
+	}), nil
+}
+
+// append puts an object beside what has its key, or at its key when nothing has it. What is there of an earlier run it replaces.
+// Some objects have no room beside them, and the kernel takes no notice.
+func (r *Run) append(ctx context.Context, op Op) error {
+	have, err := r.at(ctx, op.Object)
+	if err != nil {
 		return err
 	}
-	return r.carry(ctx, op, []Op{{Del, op.Object}})
+	undo := effect{inverse: []Op{{Del, op.Object}}}
+	if len(have) == 0 {
+		return r.carry(ctx, op, op.Object.Key(), undo)
+	}
+	for _, e := range r.scopes.ledger.sharing(op.Object.Key()) {
+		if e.scope == r.scope && e.says(op.Object) && e.holds(have) {
+			r.touched[e.place] = true
+			return nil
+		}
+	}
+	if slices.ContainsFunc(have, func(h Object) bool { return isAs(op.Object, h) }) {
+		return r.scopes.kernel.Do(ctx, op) // somebody else's
+	}
+	e, owned := r.scopes.ledger.at(op.Object.Key())
+	switch {
+	case owned && e.scope == r.scope && !r.touched[e.place] && e.holds(have[:1]):
+		return r.supersede(ctx, e, op)
+	case twins(op.Object):
+		return r.carry(ctx, op, place(op.Verb, op.Object), undo)
+	}
+	return r.scopes.kernel.Do(ctx, op)
+}
+
+// replace tries first whether nothing is there, since to look may mean to read a whole table.
+func (r *Run) replace(ctx context.Context, op Op) error {
+	key := op.Object.Key()
+	if len(r.scopes.ledger.sharing(key)) == 0 {
+		err := r.carry(ctx, Op{Add, op.Object}, key, effect{inverse: []Op{{Del, op.Object}}})
+		if refused, ok := errors.AsType[*OpError](err); ok {
+			refused.Op = op
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	return r.change(ctx, op)
 }
 
 func (r *Run) change(ctx context.Context, op Op) error {
-	inverse, err := r.inverse(ctx, op)
+	undo, err := r.undoing(ctx, op)
 	if err != nil {
 		return err
 	}
 	if l, ok := op.Object.(Link); ok && l.Rename != "" {
-		return r.rename(ctx, op, inverse)
+		return r.rename(ctx, op, undo.inverse)
 	}
-	return r.carry(ctx, op, inverse)
+	return r.carry(ctx, op, op.Object.Key(), undo)
 }
 
 // set changes a setting, which has to be given back as it was before any scope set it. One that cannot be read, and so has no
@@ -120,7 +224,7 @@ func (r *Run) set(ctx context.Context, s Sysctl) error {
 	if was, owned := r.scopes.ledger.at(s.Key()); owned {
 		s.Before = was.object.(Sysctl).Before
 	}
-	if err := r.carry(ctx, Op{Set, s}, []Op{{Set, have}}); err != nil {
+	if err := r.carry(ctx, Op{Set, s}, s.Key(), effect{inverse: []Op{{Set, have}}}); err != nil {
 		return err
 	}
 	// The kernel may have its own way to write the value.
@@ -131,9 +235,14 @@ func (r *Run) set(ctx context.Context, s Sysctl) error {
 	return nil
 }
 
-// carry has the kernel do the operation, after the ledger was told what the scope is about to own.
-func (r *Run) carry(ctx context.Context, op Op, inverse []Op) error {
-	place := place(op.Verb, op.Object)
+// An effect is what else an operation does than to make its object.
+type effect struct {
+	inverse []Op    // what takes it back
+	lost    []entry // what is there no more, and owned by nobody
+}
+
+// carry has the kernel do the operation, after the ledger was told what the scope is about to own at the place.
+func (r *Run) carry(ctx context.Context, op Op, place string, undo effect) error {
 	release, err := r.claim(op, place)
 	if err != nil {
 		return err
@@ -143,7 +252,10 @@ func (r *Run) carry(ctx context.Context, op Op, inverse []Op) error {
 		return err
 	}
 	r.touched[place] = true
-	r.undo = append(r.undo, func(ctx context.Context) error { return r.takeBack(ctx, inverse, release) })
+	r.free(undo.lost)
+	r.undo = append(r.undo, func(ctx context.Context) error {
+		return r.takeBack(ctx, undo.inverse, func() { release(); r.giveBack(undo.lost) })
+	})
 	return nil
 }
 
@@ -202,12 +314,34 @@ func (r *Run) giveBack(entries []entry) {
 	}
 }
 
+// unmake deletes what the run has made, and that alone: what an address takes along was there before.
+func (r *Run) unmake(ctx context.Context, o Object) error {
+	var others []Op
+	if a, ok := o.(Addr); ok {
+		undo, err := r.rebuilding(ctx, a)
+		if err != nil {
+			return err
+		}
+		others = slices.DeleteFunc(undo.inverse, func(op Op) bool { return op.Object.Key() == a.Key() })
+	}
+	err := r.scopes.kernel.Do(ctx, Op{Del, exact(o)})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	r.scopes.kernel.Batch(ctx, others)
+	return err
+}
+
 // takeBack applies inverse operations. What they were to bring about may have come to be by other ways, or have gone.
 func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error {
 	var errs []error
 	for _, op := range inverse {
+		if op.Verb == Del {
+			errs = append(errs, r.unmake(ctx, op.Object))
+			continue
+		}
 		err := r.scopes.kernel.Do(ctx, op)
-		if op.Verb == Add && errors.Is(err, fs.ErrExist) || op.Verb == Del && errors.Is(err, fs.ErrNotExist) {
+		if op.Verb == Add && errors.Is(err, fs.ErrExist) {
 			err = nil
 		}
 		errs = append(errs, err)
@@ -217,76 +351,4 @@ func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error 
 		release()
 	}
 	return err
-}
-
-// del deletes, and takes the object and what of the scope goes away with it out of the scope's ownership. What other scopes
-// lose thereby is still theirs: it is to be repaired, or for their own hooks to delete.
-func (r *Run) del(ctx context.Context, op Op) error {
-	lost := r.losing(op.Object)
-	mine := slices.ContainsFunc(lost, func(e entry) bool { return e.scope == r.scope && means(op.Object, e.object) })
-	inverse, err := r.rebuilding(ctx, op.Object)
-	if err != nil {
-		return err
-	}
-	if err := r.scopes.kernel.Do(ctx, op); errors.Is(err, fs.ErrNotExist) && mine {
-		inverse = nil
-	} else if err != nil {
-		return err
-	}
-	r.free(lost)
-	r.undo = append(r.undo, func(ctx context.Context) error {
-		return r.takeBack(ctx, inverse, func() { r.giveBack(lost) })
-	})
-	return nil
-}
-
-// free makes nobody the owner of the entries' places.
-func (r *Run) free(entries []entry) {
-	for _, e := range entries {
-		r.scopes.ledger.drop(e.place)
-		r.freed = append(r.freed, e.place)
-	}
-}
-
-// losing is what nobody owns any more once the object is deleted: itself, and what of the scope hangs on it.
-func (r *Run) losing(o Object) []entry {
-	if l, ok := o.(Link); ok {
-		return slices.DeleteFunc(r.scopes.ledger.hanging(l.Name), func(e entry) bool {
-			return e.scope != r.scope && e.place != l.Key()
-		})
-	}
-	if e, ok := r.scopes.ledger.at(o.Key()); ok && means(o, e.object) {
-		return []entry{e}
-	}
-	for _, e := range r.scopes.ledger.of(r.scope) {
-		if means(o, e.object) {
-			return []entry{e}
-		}
-	}
-	return nil
-}
-
-// rename changes a link's name, in the ledger too.
-func (r *Run) rename(ctx context.Context, op Op, inverse []Op) error {
-	if err := r.scopes.kernel.Do(ctx, op); err != nil {
-		return err
-	}
-	l := op.Object.(Link)
-	moved := r.scopes.ledger.hanging(l.Name)
-	var places []string
-	for _, e := range moved {
-		o := renamed(e.object, l.Name, l.Rename)
-		places = append(places, o.Key())
-		r.scopes.ledger.free(e.place)
-		r.giveBack([]entry{{scope: e.scope, place: o.Key(), object: o}})
-	}
-	r.undo = append(r.undo, func(ctx context.Context) error {
-		return r.takeBack(ctx, inverse, func() {
-			for _, p := range places {
-				r.scopes.ledger.free(p)
-			}
-			r.giveBack(moved)
-		})
-	})
-	return nil
 }

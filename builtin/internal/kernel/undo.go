@@ -7,44 +7,50 @@ import (
 	"slices"
 )
 
-// inverse is what brings back the present state after an operation that changes or makes something.
-func (r *Run) inverse(ctx context.Context, op Op) ([]Op, error) {
+// undoing is what brings back the present state after an operation that changes something, or replaces it.
+func (r *Run) undoing(ctx context.Context, op Op) (undo effect, err error) {
 	switch o := op.Object.(type) {
 	case Link:
-		return r.inverseLink(ctx, o)
+		undo.inverse, err = r.inverseLink(ctx, o)
+		return undo, err
 	case Device:
-		return r.inverseDevice(ctx, o)
+		undo.inverse, err = r.inverseDevice(ctx, o)
+		return undo, err
 	case Peer:
-		return r.inversePeer(ctx, o)
+		undo.inverse, err = r.inversePeer(ctx, o)
+		return undo, err
 	}
-	if op.Verb == Append {
-		have, err := r.listed(ctx, op.Object)
-		if err != nil {
-			return nil, err
-		}
-		if len(have) > 0 {
-			return nil, nil // there already: nothing will happen, or the kernel will refuse
-		}
-		return []Op{{Del, op.Object}}, nil
+	key := op.Object.Key()
+	// The ledger answers for what some scope owns, unless that is one of several.
+	if e, ok := r.scopes.ledger.at(key); ok && !r.scopes.ledger.hasBeside(key) {
+		return effect{inverse: []Op{{Replace, e.object}}}, nil
 	}
-	have, err := r.present(ctx, op.Object)
+	have, err := r.at(ctx, op.Object)
 	if err != nil {
-		return nil, err
+		return effect{}, err
 	}
-	if len(have) > 0 {
-		return []Op{{Replace, have[0]}}, nil
+	if len(have) == 0 {
+		return effect{inverse: []Op{{Del, op.Object}}}, nil
 	}
-	return []Op{{Del, op.Object}}, nil
+	lost := slices.DeleteFunc(r.owners(have[:1]), func(e entry) bool { return e.place == key })
+	return effect{[]Op{{Replace, have[0]}}, lost}, nil
 }
 
-// present is what is at the object's place now. The ledger answers for what some scope owns, which saves the kernel
-// from being asked on the way that runs most often.
-func (r *Run) present(ctx context.Context, o Object) ([]Object, error) {
-	if e, ok := r.scopes.ledger.at(o.Key()); ok {
-		return []Object{e.object}, nil
-	}
+// at is what the kernel has at the object's key, in its order.
+func (r *Run) at(ctx context.Context, o Object) ([]Object, error) {
 	list, err := r.List(ctx, narrow(o))
 	return slices.DeleteFunc(list, func(have Object) bool { return have.Key() != o.Key() }), err
+}
+
+// twins reports whether the kernel can have several objects of one key.
+func twins(o Object) bool {
+	switch o := o.(type) {
+	case Route:
+		return true
+	case FDB:
+		return o.floods()
+	}
+	return false
 }
 
 // listed is what the kernel has that a deletion of the object can mean, which may be several.
@@ -119,8 +125,9 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 		back.Lower, back.VXLAN = have.Lower, &v
 	}
 	inverse := []Op{{Set, back}}
-	// A new link-layer address makes the kernel forget the neighbours, permanent ones too.
-	if l.State == Down && have.State == Up || l.Address != "" {
+	// A new link-layer address makes the kernel forget the neighbours, permanent ones too. A link that goes down loses its routes
+	// and its IPv6 addresses, also when it was down before it came up.
+	if l.State != Unsaid && l.State != have.State || l.Address != "" {
 		carried, err := r.carried(ctx, *have)
 		return append(inverse, carried...), err
 	}
@@ -189,41 +196,69 @@ func restoring(o Object) Op {
 }
 
 // rebuilding is what brings an object back once it is deleted, with all that goes away with it.
-func (r *Run) rebuilding(ctx context.Context, o Object) ([]Op, error) {
+func (r *Run) rebuilding(ctx context.Context, o Object) (effect, error) {
 	switch o := o.(type) {
 	case Link:
 		have, err := r.scopes.link(ctx, o.Name)
 		if have == nil || err != nil {
-			return nil, err
+			return effect{lost: r.hangingOn(o)}, err
 		}
 		carried, err := r.carried(ctx, *have)
-		return append(have.making(), carried...), err
+		return effect{append(have.making(), carried...), r.hangingOn(o)}, err
 	case Addr:
 		have, err := r.scopes.link(ctx, o.Dev)
 		if have == nil || err != nil {
-			return nil, err
+			return effect{lost: r.meant(o)}, err
 		}
-		return r.carried(ctx, *have)
-	case Device, Peer, Sysctl:
-		list, err := r.List(ctx, narrow(o))
-		if err != nil || len(list) == 0 {
-			return nil, err
-		}
-		return []Op{restoring(list[0])}, nil
+		carried, err := r.carried(ctx, *have)
+		return effect{carried, r.meant(o)}, err
 	}
-	if e, ok := r.scopes.ledger.at(o.Key()); ok && means(o, e.object) {
-		return []Op{restoring(e.object)}, nil
+	if e, ok := r.scopes.ledger.at(o.Key()); ok && r.isTheOne(o, e) {
+		return effect{[]Op{restoring(e.object)}, []entry{e}}, nil
 	}
-	have, err := r.listed(ctx, o)
+	doomed, err := r.listed(ctx, o)
+	if err != nil {
+		return effect{}, err
+	}
 	_, route := o.(Route)
-	if _, rule := o.(Rule); (route || rule) && len(have) > 1 {
-		have = have[:1] // the kernel deletes the first that fits
+	if _, rule := o.(Rule); (route || rule) && len(doomed) > 1 {
+		doomed = doomed[:1] // the kernel deletes the first that fits
 	}
-	var ops []Op
-	for _, h := range have {
-		ops = append(ops, restoring(h))
+	if len(doomed) == 0 {
+		return effect{lost: r.meant(o)}, nil
 	}
-	return ops, err
+	undo := effect{lost: r.owners(doomed)}
+	for _, h := range doomed {
+		undo.inverse = append(undo.inverse, restoring(h))
+	}
+	return undo, nil
+}
+
+// isTheOne reports whether nothing but the entry can be what a deletion means. The kernel need not be asked then.
+func (r *Run) isTheOne(o Object, e entry) bool {
+	switch o := o.(type) {
+	case Route: // the lowest metric goes first, and IPv6 has lower ones than that of a route which says none
+		return means(o, e.object) && !r.scopes.ledger.hasBeside(o.Key()) && (o.Dst.Addr().Is4() || o.Metric != 0)
+	case Neigh:
+		return true
+	case FDB:
+		return means(o, e.object) && !o.floods()
+	}
+	return false
+}
+
+// exact says of a route what a deletion would otherwise take from whichever comes first.
+func exact(o Object) Object {
+	r, ok := o.(Route)
+	if !ok {
+		return o
+	}
+	if r.Dst.Addr().Is6() {
+		r.Metric = cmp.Or(r.Metric, defaultMetric6)
+	} else if r.Type == "" && len(r.Hops) == 1 && !r.Hops[0].Via.IsValid() {
+		r.Scope = cmp.Or(r.Scope, "link")
+	}
+	return r
 }
 
 // making is how a link is made that List has found.
@@ -256,6 +291,15 @@ func (r *Run) carried(ctx context.Context, l Link) ([]Op, error) {
 			if hangsOn(o, l.Name) && lasting(o) {
 				found = append(found, o)
 			}
+		}
+	}
+	for _, e := range r.scopes.ledger.hanging(l.Name) {
+		if s, ok := e.object.(Sysctl); ok {
+			list, err := r.List(ctx, narrow(s))
+			if err != nil {
+				return nil, err
+			}
+			found = append(found, list...)
 		}
 	}
 	slices.SortStableFunc(found, func(a, b Object) int { return cmp.Compare(turn(a), turn(b)) })

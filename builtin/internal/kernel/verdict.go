@@ -48,21 +48,46 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 	defer r.mu.Unlock()
 	defer r.end(true)
 	var errs []error
+	var alongside []Op
 	for _, e := range slices.Backward(r.scopes.ledger.of(r.scope)) {
 		if _, still := r.scopes.ledger.at(e.place); !still || !meant(e) {
 			continue // the first when it hung on a link that was deleted just now
 		}
-		lost := r.losing(e.object)
-		if err := r.scopes.kernel.Do(ctx, Op{Del, e.object}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		var lost []entry
+		switch o := e.object.(type) {
+		case Link:
+			lost = r.hangingOn(o)
+		case Addr:
+			undo, err := r.rebuilding(ctx, o)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			alongside = append(alongside, undo.inverse...)
+		}
+		if err := r.scopes.kernel.Do(ctx, Op{Del, exact(e.object)}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 			continue
 		}
 		r.free(append(lost, e))
 	}
+	r.mend(ctx, alongside)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clear scope %s: %w", r.scope, err)
 	}
 	return nil
+}
+
+// mend makes what is still owned of that which the kernel took along with an address. What cannot be made, for want of what
+// else was deleted, is found by the next look at what is lost.
+func (r *Run) mend(ctx context.Context, alongside []Op) {
+	ops := slices.DeleteFunc(alongside, func(op Op) bool { return len(r.owners([]Object{op.Object})) == 0 })
+	for i, op := range ops {
+		if twins(op.Object) && r.scopes.ledger.hasBeside(op.Object.Key()) {
+			ops[i].Verb = Append
+		}
+	}
+	r.scopes.kernel.Batch(ctx, ops)
 }
 
 // end leaves to the scope's next run to tell the journal what is not owned any more, and says to those who watch that the

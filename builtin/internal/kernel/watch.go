@@ -50,6 +50,13 @@ func (w *watch) look() {
 	}
 }
 
+// isTold reports whether the loss of what was at the place has been told, and not been mended since.
+func (w *watch) isTold(place string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.told[place]
+}
+
 func (w *watch) began(scope string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
