@@ -9,12 +9,18 @@ import (
 
 func parseBridge(l *line) action {
 	b := batch{argv: []string{"bridge"}}
-	b.force = l.take("-force")
-	if l.take("-b", "-batch") {
-		return parseBatch(l, b, parseBridgeObject)
-	}
-	if b.force {
-		l.unknown()
+	for l.more() && strings.HasPrefix(l.peek(), "-") {
+		option := l.peek()
+		switch {
+		case option != "-N" && parseLayout(l):
+			b.argv = append(b.argv, option)
+		case l.take("-force"):
+			b.force = true
+		case l.take("-b", "-batch"):
+			return parseBatch(l, b, parseBridgeObject)
+		default:
+			l.unknown()
+		}
 	}
 	return parseBridgeObject(l)
 }
@@ -52,6 +58,10 @@ func parseFDB(l *line, verb kernel.Verb) action {
 			self = true
 		case l.take("master"):
 			f.Master = true
+		case l.take("src_vni"):
+			f.SourceVNI = l.number(1, 1<<24-1, "invalid src VNI\n")
+		case l.take("nhid"):
+			f.NextHop = l.number(1, math.MaxUint32, "\"id\" value is invalid\n")
 		case parseFDBNumber(l, &f):
 		case l.take("via"):
 			f.Via = l.name()
@@ -73,6 +83,9 @@ func parseFDB(l *line, verb kernel.Verb) action {
 	}
 	if f.Dev == "" || text == "" {
 		l.fail(statusUsage, "Device and address are required arguments.")
+	}
+	if f.NextHop != 0 && (f.Dst.IsValid() || f.Port != 0 || f.VNI != 0) {
+		l.fail(statusUsage, "dst, port, vni are mutually exclusive with nhid")
 	}
 	var bad string
 	switch f.Address, bad = parseMAC(text); {

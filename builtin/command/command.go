@@ -192,11 +192,8 @@ func (c *call) report(err error) error {
 	case !ok:
 		f = &failure{text: err.Error(), status: 1, cause: err}
 	}
-	switch {
-	case f.text == "": // has been told
-	case f.onStdout:
-		fmt.Fprintln(c.Stdout, f.text)
-	default:
+	io.WriteString(c.Stdout, f.onStdout)
+	if f.text != "" { // and has not been told
 		fmt.Fprintln(c.Stderr, f.text)
 	}
 	return f
@@ -205,7 +202,7 @@ func (c *call) report(err error) error {
 // A failure is a command that failed as the real tool fails.
 type failure struct {
 	text     string
-	onStdout bool // print the text there, and not on stderr
+	onStdout string // printed there before
 	status   interp.ExitStatus
 	cause    error // may be nil
 }

@@ -12,6 +12,7 @@ func parseIP(l *line) action {
 	for l.more() && strings.HasPrefix(l.peek(), "-") {
 		option := l.peek()
 		switch {
+		case parseLayout(l):
 		case l.take("-4"):
 			l.family = 4
 		case l.take("-6"):
@@ -20,8 +21,6 @@ func parseIP(l *line) action {
 			parseFamily(l)
 			b.argv = append(b.argv, fmt.Sprintf("-%d", l.family))
 			continue
-		case l.take("-o", "-oneline"):
-			l.oneLine = true
 		case l.take("-br", "-brief"):
 			l.brief = true
 		case l.take("-force"):
@@ -35,6 +34,27 @@ func parseIP(l *line) action {
 		b.argv = append(b.argv, option)
 	}
 	return parseIPObject(l)
+}
+
+// parseLayout takes an option that ip and bridge have for what is printed.
+func parseLayout(l *line) bool {
+	switch {
+	case l.take("-o", "-oneline"):
+		l.oneLine = true
+	case l.take("-j", "-json"):
+		l.json = true
+	case l.take("-p", "-pretty"):
+		l.pretty = true
+	case l.take("-d", "-details"):
+		l.details = true
+	case l.take("-s", "-stats", "-statistics"):
+		l.stats++
+	case l.take("-N", "-Numeric"):
+		l.numbers = true
+	default:
+		return false
+	}
+	return true
 }
 
 // parseFamily takes the name of a family of addresses.
@@ -99,7 +119,7 @@ func parseIPRule(l *line) action {
 	}
 	return l.choose(
 		choice{"list", showRules}, choice{"lst", showRules}, choice{"show", showRules}, choice{"save", nil}, choice{"restore", nil},
-		choice{"add", with(kernel.Add, parseRule)}, choice{"delete", with(kernel.Del, parseRule)}, choice{"flush", nil},
+		choice{"add", with(kernel.Add, parseRule)}, choice{"delete", with(kernel.Del, parseRule)}, choice{"flush", parseRuleFlush},
 	)
 }
 
@@ -110,7 +130,7 @@ func parseIPNeigh(l *line) action {
 	return l.choose(
 		choice{"add", with(kernel.Add, parseNeigh)}, choice{"replace", with(kernel.Replace, parseNeigh)},
 		choice{"change", with(kernel.Change, parseNeigh)}, choice{"chg", with(kernel.Change, parseNeigh)},
-		choice{"delete", with(kernel.Del, parseNeigh)}, choice{"get", nil}, choice{"show", showNeighs},
-		choice{"lst", showNeighs}, choice{"list", showNeighs},
+		choice{"delete", with(kernel.Del, parseNeigh)}, choice{"get", parseNeighGet}, choice{"show", showNeighs},
+		choice{"lst", showNeighs}, choice{"list", showNeighs}, choice{"flush", parseNeighFlush},
 	)
 }

@@ -136,7 +136,7 @@ func parseKind(l *line, link *kernel.Link) (warning string) {
 		if !l.take("id") {
 			l.unknown()
 		}
-		link.VLAN = l.number(1, 4094, "id is invalid\n")
+		link.Options = kernel.Options{"id": fmt.Sprint(l.number(1, 4094, "id is invalid\n"))}
 	}
 	return ""
 }

@@ -1,20 +1,32 @@
 package command
 
-import "github.com/overlayd/overlayd/builtin/internal/kernel"
+import (
+	"slices"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+)
 
 func parseNeigh(l *line, verb kernel.Verb) action {
 	var n kernel.Neigh
 	var address []string
 	for l.more() {
 		switch {
-		case l.twice("lladdr"), l.twice("nud"):
-		case l.take("lladdr"):
+		case l.twice("lladdr"), l.twice("nud"), l.twice("protocol"):
+		case l.takeShort("lladdr"):
 			address = []string{l.next()}
 		case l.take("dev"):
 			n.Dev = l.name()
 		case l.take("nud"):
 			n.State = parseState(l)
-		case l.elsewhere("proxy", "router", "extern_learn", "use", "managed", "protocol", "help"):
+		case parseNeighFlag(l, &n):
+		case l.takeShort("proxy"):
+			if n.IP.IsValid() {
+				l.unknown()
+			}
+			n.Proxy, n.IP = true, l.address(l.family)
+		case l.takeShort("protocol"):
+			n.Protocol = parseNamed(l, protoNames, 255, "\"protocol\" value is invalid\n")
+		case l.elsewhere("help"):
 		case !n.IP.IsValid():
 			l.take("to")
 			n.IP = l.address(l.family)
@@ -22,14 +34,34 @@ func parseNeigh(l *line, verb kernel.Verb) action {
 			l.unknown()
 		}
 	}
+	if n.Proxy && (n.Dev == "" || address != nil || n.State != "" || verb != kernel.Add && verb != kernel.Del) { // which the kernel takes otherwise
+		l.unknownWord("proxy")
+	}
 	if n.Dev == "" || !n.IP.IsValid() {
 		l.fail(statusUsage, "Device and destination are required arguments.")
 	}
-	if address != nil && l.err == nil { // which ip looks at last
+	if address != nil && !slices.Contains(address, "null") && l.err == nil { // which ip looks at last
 		text := &line{words: address}
 		n.Address, l.err = text.mac(), text.err
 	}
 	return change(verb, n)
+}
+
+// parseNeighFlag takes a property of a neighbour.
+func parseNeighFlag(l *line, n *kernel.Neigh) bool {
+	switch {
+	case l.take("router"):
+		n.Router = true
+	case l.take("use"):
+		n.Use = true
+	case l.take("managed"):
+		n.Managed, n.State = true, "none"
+	case l.takeShort("extern_learn"):
+		n.Learned = true
+	default:
+		return false
+	}
+	return true
 }
 
 // parseState takes the name of a neighbour's state; what people add by hand stays when they say none.

@@ -1,10 +1,14 @@
 package command
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
@@ -39,6 +43,8 @@ type routeParser struct {
 	hasDst   bool
 	isAny    bool // the destination is "default", of either family
 	nexthops bool
+
+	seenMetric map[string]bool
 }
 
 func (p *routeParser) word() {
@@ -48,30 +54,172 @@ func (p *routeParser) word() {
 		p.nexthop()
 	case p.take("src"):
 		r.Src = p.learn(p.address(p.family))
+	case p.take("from"):
+		word := p.peek()
+		r.From = p.prefix(p.family)
+		if p.learn(r.From.Addr()).Is4() || r.From.Bits() == 0 { // which the kernel refuses, or takes for nothing
+			p.unknownWord(word)
+		}
+	case p.take("tos") || p.takeShort("dsfield"):
+		r.TOS = parseTOS(p.line, "\"tos\" value is invalid\n")
+	case p.take("expires"):
+		r.Expires = p.number(1, math.MaxUint32, "\"expires\" value is invalid\n")
 	case p.takeShort("metric", "priority") || p.take("preference"):
 		r.Metric = p.number(0, math.MaxUint32, "\"metric\" value is invalid\n")
 	case p.takeShort("table"):
-		r.Table = p.table()
+		r.Table = p.table("\"table\" value is invalid\n")
 	case p.takeShort("protocol"):
-		r.Protocol = p.protocol()
+		r.Protocol = p.protocol("\"protocol\" value is invalid\n")
 	case p.take("scope"):
-		r.Scope = parseScope(p.line)
-	case p.take("mtu"):
-		if p.peek() == "lock" {
-			p.unknown()
-		}
-		r.MTU = p.number(0, math.MaxUint32, "\"mtu\" value is invalid\n")
-	case p.take("advmss"):
-		r.AdvMSS = p.number(0, math.MaxUint32, "\"mss\" value is invalid\n")
+		r.Scope = parseScopeOr(p.line, "invalid \"scope\" value\n")
+	case p.metric():
+	case p.take("nhid"):
+		r.NextHop = p.number(1, math.MaxUint32, "\"id\" value is invalid\n")
+	case p.takeShort("realms"):
+		r.Realms = parseRealms(p.line)
 	case p.hopWord(&p.hop):
 	case p.peek() == "to":
 		p.destination()
-	case p.elsewhere("as", "from", "tos", "dsfield", "hoplimit", "reordering", "rtt", "rttvar", "rto_min", "window", "cwnd",
-		"initcwnd", "initrwnd", "features", "quickack", "congctl", "ssthresh", "realms", "nhid", "pref", "encap", "expires",
-		"fastopen_no_cookie", "help", "ttl-propagate", "vrf"):
+	case p.takeShort("pref"):
+		if r.Pref = p.next(); !slices.Contains([]string{"low", "medium", "high"}, r.Pref) {
+			p.unknownWord(r.Pref)
+		}
+	case p.elsewhere("as", "encap", "help", "ttl-propagate", "vrf"):
 	default:
 		p.destination()
 	}
+}
+
+// A metricWord is how ip is told a metric of a route.
+type metricWord struct {
+	word     string
+	short    bool // may be cut short
+	lockable bool
+	wrong    string // what ip calls it when it is wrong
+	most     uint64
+	time     bool
+}
+
+var metricWords = []metricWord{
+	{word: "mtu", lockable: true, most: math.MaxUint32},
+	{word: "hoplimit", lockable: true, most: 255},
+	{word: "advmss", lockable: true, wrong: "mss", most: math.MaxUint32},
+	{word: "reordering", short: true, lockable: true, most: math.MaxUint32},
+	{word: "rtt", lockable: true, time: true},
+	{word: "rto_min", time: true},
+	{word: "window", short: true, lockable: true, most: math.MaxUint32},
+	{word: "cwnd", short: true, lockable: true, most: math.MaxUint32},
+	{word: "initcwnd", short: true, lockable: true, most: math.MaxUint32},
+	{word: "initrwnd", short: true, lockable: true, most: math.MaxUint32},
+	{word: "features", short: true},
+	{word: "quickack", short: true, most: math.MaxUint32},
+	{word: "congctl", short: true, lockable: true},
+	{word: "rttvar", short: true, lockable: true, time: true},
+	{word: "ssthresh", short: true, lockable: true, most: math.MaxUint32},
+}
+
+// metric takes a metric of a route.
+func (p *routeParser) metric() bool {
+	i := slices.IndexFunc(metricWords, func(m metricWord) bool {
+		return p.take(m.word) || m.short && len(p.peek()) > 2 && p.takeShort(m.word)
+	})
+	if i < 0 {
+		return false
+	}
+	m := metricWords[i]
+	if p.seenMetric == nil {
+		p.seenMetric = map[string]bool{}
+	}
+	if p.seenMetric[m.word] { // of which the kernel takes the last
+		p.unknownWord(m.word)
+	}
+	p.seenMetric[m.word] = true
+	if m.lockable && p.take("lock") || m.word == "rto_min" {
+		p.say("lock "+m.word, "on")
+	}
+	wrong := fmt.Sprintf("%q value is invalid\n", cmp.Or(m.wrong, m.word))
+	switch m.word {
+	case "mtu":
+		p.route.MTU = p.number(1, m.most, wrong)
+	case "advmss":
+		p.route.AdvMSS = p.number(1, m.most, wrong)
+	case "congctl":
+		p.say(m.word, p.next())
+	case "features":
+		if word := p.next(); word != "ecn" {
+			p.wrong(word, "\"features\" value not valid\n")
+		}
+		p.say(m.word, "1")
+	default:
+		p.say(m.word, p.metricValue(m, wrong))
+	}
+	return true
+}
+
+// say sets a metric that has no field of its own.
+func (p *routeParser) say(word, value string) {
+	if p.route.Metrics == nil {
+		p.route.Metrics = kernel.Options{}
+	}
+	p.route.Metrics[word] = value
+}
+
+// metricValue takes the value of a metric. Times without a unit are in the kernel's, which is left to the real tool.
+func (p *routeParser) metricValue(m metricWord, wrong string) string {
+	if !m.time {
+		word := p.peek()
+		n := p.number(0, m.most, wrong)
+		if m.word == "quickack" && n > 1 {
+			p.wrong(word, "\"quickack\" value should be 0 or 1\n")
+		}
+		return strconv.Itoa(n)
+	}
+	word := p.next()
+	digits, unit := word, 0
+	for suffix, times := range map[string]int{"ms": 1, "msec": 1, "msecs": 1, "s": 1000, "sec": 1000, "secs": 1000} {
+		if rest, ok := strings.CutSuffix(word, suffix); ok && strings.Trim(rest, "0123456789") == "" && rest != "" {
+			digits, unit = rest, times
+		}
+	}
+	n, ok := decimal(digits, math.MaxInt32/8000)
+	if !ok || unit == 0 && m.word != "rto_min" {
+		p.unknownWord(word)
+	}
+	return strconv.Itoa(n * max(unit, 1))
+}
+
+// parseTOS takes a type of service: a name, or a number in hexadecimal.
+func parseTOS(l *line, why string) int {
+	word := l.next()
+	for number, name := range tosNames.read() {
+		if name == word {
+			return number
+		}
+	}
+	n, err := strconv.ParseUint(strings.TrimPrefix(strings.TrimPrefix(word, "0x"), "0X"), 16, 8)
+	switch {
+	case err == nil:
+	case strings.HasPrefix(word, "-") || strings.HasPrefix(word, "+"):
+		l.unknownWord(word)
+	default:
+		l.wrong(word, why)
+	}
+	return int(n)
+}
+
+// parseRealms takes "TO" or "FROM/TO", by number or name.
+func parseRealms(l *line) int {
+	word := l.next()
+	from, to, both := strings.Cut(word, "/")
+	if !both {
+		from, to = "0", word
+	}
+	f, okFrom := realmNames.number(from)
+	t, okTo := realmNames.number(to)
+	if !okFrom || !okTo || f > math.MaxUint16 || t > math.MaxUint16 || f+t == 0 {
+		l.unknownWord(word)
+	}
+	return f<<16 | t
 }
 
 // hopWord takes what may stand before the first nexthop as well as in one.
@@ -118,6 +266,8 @@ func (p *routeParser) nexthop() {
 	var h kernel.Hop
 	for p.more() && p.peek() != "nexthop" {
 		switch {
+		case h.Dev != "" && p.peek() == "dev" || p.peek() == "oif": // which ip knows outside of nexthop alone
+			p.unknown()
 		case p.take("weight"):
 			h.Weight = p.number(1, 256, "\"weight\" is invalid\n")
 		case p.hopWord(&h):
@@ -181,24 +331,24 @@ func routeType(l *line) string {
 	return ""
 }
 
-// table takes the number of a routing table, or a name that all machines know.
-func (p *routeParser) table() int {
-	return parseNamed(p.line, map[string]int{"default": 253, "main": 254, "local": 255}, math.MaxUint32)
+// table takes a routing table, by number or name.
+func (p *routeParser) table(why string) int {
+	return parseNamed(p.line, tableNames, math.MaxUint32, why)
 }
 
-// protocol takes the number of a routing protocol, or a name that all machines know.
-func (p *routeParser) protocol() int {
-	return parseNamed(p.line, map[string]int{"redirect": 1, "kernel": 2, "boot": 3, "static": 4}, math.MaxUint8)
+// protocol takes who made a route, by number or name.
+func (p *routeParser) protocol(why string) int {
+	return parseNamed(p.line, protoNames, math.MaxUint8, why)
 }
 
-// parseNamed takes a number or a name of one. Other names may stand in a file of iproute2's, which the real tool reads.
-func parseNamed(l *line, names map[string]int, highest uint64) int {
+// parseNamed takes a number or a name of one. 0 is what our objects cannot say.
+func parseNamed(l *line, names naming, highest int, why string) int {
 	word := l.next()
-	if n, ok := names[word]; ok {
-		return n
-	}
-	n, ok := number(word, 1, highest)
-	if !ok {
+	n, ok := names.number(word)
+	switch {
+	case !ok && !strings.HasPrefix(word, "-") && !strings.HasPrefix(word, "+"):
+		l.wrong(word, why)
+	case !ok || n == 0 || n > highest:
 		l.unknownWord(word)
 	}
 	return n
@@ -208,6 +358,9 @@ func (p *routeParser) finish() {
 	r := &p.route
 	if p.isAny || !p.hasDst && p.err == nil {
 		r.Dst = defaultOf(p.family)
+	}
+	if r.NextHop != 0 && (leads(p.hop) || p.nexthops) { // which the kernel refuses
+		p.unknownWord("nhid")
 	}
 	if leads(p.hop) {
 		if p.nexthops { // ip's meaning of both together is its own
@@ -219,6 +372,9 @@ func (p *routeParser) finish() {
 		p.unknownWord("nexthop")
 	}
 	if len(r.Hops) == 1 { // it shares the load with none
+		if p.nexthops && r.Scope == "" && r.Type == "" && !r.Hops[0].Via.IsValid() && r.Dst.Addr().Is4() {
+			r.Scope = "global" // which a lone device would not have
+		}
 		if r.Hops[0].Weight = 0; !leads(r.Hops[0]) {
 			r.Hops = nil
 		}
@@ -260,7 +416,7 @@ func parseRouteFlush(l *line) action {
 	}
 	s := parseRouteSelector(l)
 	return action{run: func(ctx context.Context, c *call) error {
-		routes, err := s.list(ctx, c)
+		routes, err := s.list(ctx, c, "Flush")
 		if err != nil {
 			return err
 		}

@@ -212,12 +212,15 @@ func (l *line) prefix(family int) netip.Prefix {
 		case strings.ContainsAny(bits, ".:"): // a netmask
 			l.unknownWord(word)
 		}
-	} else if unclear(addr) && family != 6 {
+	} else if unclear(addr) && family != 6 || slices.Contains(anyWords, word) {
 		l.unknownWord(word)
 	}
 	l.fail(1, "Error: %s prefix is expected rather than %q.", familyName(family), word)
 	return netip.Prefix{}
 }
+
+// anyWords are those for all addresses.
+var anyWords = []string{"default", "any", "all"}
 
 // unclear reports whether the text may mean an IPv4 address to iproute2 that it does not mean here, such as 10.1.
 func unclear(text string) bool { return text != "" && strings.Trim(text, "0123456789.") == "" }

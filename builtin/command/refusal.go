@@ -38,7 +38,7 @@ func arpRefused(e *kernel.OpError) *failure {
 	if e.Op.Verb == kernel.Del {
 		request = "SIOCDARP(dontpub)"
 		if e.Errno == syscall.ENOENT {
-			return &failure{text: "No ARP entry for " + neigh.IP.String(), onStdout: true, status: statusUsage}
+			return &failure{onStdout: "No ARP entry for " + neigh.IP.String() + "\n", status: statusUsage}
 		}
 	}
 	return &failure{text: request + ": " + cause(e), status: statusUsage}

@@ -2,111 +2,147 @@ package command
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
 func showAddrs(l *line) action {
-	name := shownName(l)
-	as, family := l.layout, l.family
-	return printed(func(ctx context.Context, c *call, w io.Writer) error {
-		if _, err := shownLink(ctx, c, name); err != nil {
+	f, masters := parseLinkFilter(l)
+	// Asked for IPv6 links the kernel tells less of them.
+	bare := l.family == 6 && f.name == ""
+	if bare && !l.brief && (l.details || l.stats > 0) {
+		l.unknownWord("-6")
+	}
+	return answered(l.layout, func(ctx context.Context, c *call, s *sheet) error {
+		if err := masters(ctx, c); err != nil {
 			return err
 		}
-		links, err := list(ctx, c, kernel.Link{Name: name})
+		links, err := f.links(ctx, c, s)
 		if err != nil {
 			return err
 		}
-		addrs, err := list(ctx, c, kernel.Addr{Dev: name, Prefix: anyOf(family)})
+		addrs, err := list(ctx, c, kernel.Addr{Dev: f.name, Prefix: anyOf(l.family)})
 		for _, link := range links {
-			own := slices.DeleteFunc(slices.Clone(addrs), func(a kernel.Addr) bool { return a.Dev != link.Name })
+			if bare {
+				link.Qdisc, link.Master = "", ""
+			}
+			of := slices.DeleteFunc(slices.Clone(addrs), func(a kernel.Addr) bool { return a.Dev != link.Name })
+			own := slices.DeleteFunc(slices.Clone(of), func(a kernel.Addr) bool { return !f.meantAddr(a) })
 			if slices.ContainsFunc(own, func(a kernel.Addr) bool { return a.Other }) {
 				return unknown(link.Name)
 			}
-			if link.Group != 0 && !as.oneLine && !as.brief {
-				return unknown("group")
-			}
-			if family == 0 || len(own) > 0 {
-				printAddrs(w, link, own, as, family, name)
+			if len(own) > 0 || len(of) == 0 && f.family == 0 {
+				s.object("", func() { s.addrs(link, of, f) })
 			}
 		}
 		return err
 	})
 }
 
-// printAddrs prints one link with its addresses. Asked for one family, ip leaves out the link layer.
-func printAddrs(w io.Writer, link kernel.Link, own []kernel.Addr, as layout, family int, name string) {
+// addrs prints one link with its addresses. Asked for one family, ip leaves out the link layer.
+// In JSON it leaves something of addresses that are not meant.
+func (s *sheet) addrs(link kernel.Link, of []kernel.Addr, f linkFilter) {
+	shown := f.meant(link)
+	if !s.oneLine || s.brief {
+		if !shown {
+			return
+		}
+		if f.family != 0 && !s.details {
+			link.Encap = ""
+		}
+		if f.label == "" {
+			s.link(link, false)
+		}
+	}
+	s.array("addr_info", "", func() {
+		for _, a := range of {
+			if !fits(a.Prefix.Addr(), f.family) || f.up && link.State != kernel.Up {
+				continue
+			}
+			s.object("", func() {
+				if f.meantAddr(a) {
+					s.addr(a, link)
+				}
+			})
+		}
+	})
 	switch {
-	case as.brief:
-		fmt.Fprintf(w, "%-16s %-14s ", shownAs(link), strings.ToUpper(link.Operstate))
-		for _, a := range own {
-			fmt.Fprintf(w, "%s ", addrText(a))
-		}
-		fmt.Fprintln(w)
-		return
-	case as.oneLine:
-		for _, a := range own {
-			fmt.Fprintf(w, "%d: %s    ", link.Index, link.Name)
-			printAddr(w, a, as)
-		}
-		return
-	case family == 0:
-		printLink(w, link, as, "")
-	default:
-		if family == 6 && name == "" { // the list of which the kernel tells less
-			link.Qdisc, link.Master = "", ""
-		}
-		var text strings.Builder
-		printLink(&text, link, as, "")
-		first, _, _ := strings.Cut(text.String(), "\n")
-		fmt.Fprintln(w, first)
-	}
-	for _, a := range own {
-		fmt.Fprint(w, "    ")
-		printAddr(w, a, as)
+	case s.brief:
+		s.text("\n")
+	case s.stats > 0 && !s.oneLine && f.label == "":
+		s.counters(link.Details)
+		s.text("\n")
 	}
 }
 
-// addrText is the address with its peer.
-func addrText(a kernel.Addr) string {
+func (s *sheet) addr(a kernel.Addr, link kernel.Link) {
+	if !s.brief {
+		if s.oneLine {
+			s.key("index", link.Index)
+			s.key("dev", link.Name)
+			s.text("%d: %s", link.Index, link.Name)
+		}
+		s.say("family", familyName(familyOf(a.Prefix.Addr())), "    %s ")
+	}
+	s.say("local", a.Prefix.Addr(), "%s")
+	bits := a.Prefix.Bits()
 	if a.Peer.IsValid() {
-		return fmt.Sprintf("%s peer %s", a.Prefix.Addr(), a.Peer)
+		s.say("address", a.Peer.Addr(), " peer %s")
+		bits = a.Peer.Bits()
 	}
-	return a.Prefix.String()
-}
-
-func printAddr(w io.Writer, a kernel.Addr, as layout) {
-	fmt.Fprintf(w, "%s %s ", familyName(familyOf(a.Prefix.Addr())), addrText(a))
+	s.say("prefixlen", bits, "/%d ")
+	if a.Metric != 0 {
+		s.say("metric", a.Metric, "metric %d ")
+	}
+	if s.brief {
+		return
+	}
 	if a.Broadcast.IsValid() {
-		fmt.Fprintf(w, "brd %s ", a.Broadcast)
+		s.say("broadcast", a.Broadcast, "brd %s ")
+	}
+	if a.Anycast.IsValid() {
+		s.say("anycast", a.Anycast, "any %s ")
 	}
 	scope := a.Scope
+	if n, ok := scopeNames.number(scope); ok {
+		scope = scopeNames.of(n, s.layout)
+	}
 	if scope == "" {
-		scope = "global"
+		scope = scopeNames.of(0, s.layout)
 	}
-	fmt.Fprintf(w, "scope %s ", scope)
+	s.say("scope", scope, "scope %s ")
 	for _, flag := range a.Flags {
-		fmt.Fprintf(w, "%s ", flag)
+		s.say(flag, true, flag+" ")
 	}
-	label := a.Label
-	if label == "" && a.Prefix.Addr().Is4() {
-		label = a.Dev
-	}
-	preferred := lifetime(a.Preferred)
-	if a.Preferred == 0 && slices.Contains(a.Flags, "deprecated") {
-		preferred = "0sec"
-	}
-	fmt.Fprintf(w, "%s%s       valid_lft %s preferred_lft %s\n", label, as.end(), lifetime(a.Valid), preferred)
+	s.addrEnd(a)
 }
 
-func lifetime(d time.Duration) string {
-	if d == 0 {
-		return "forever"
+func (s *sheet) addrEnd(a kernel.Addr) {
+	label := a.Label
+	if label == "" {
+		label = a.Dev
 	}
-	return fmt.Sprintf("%dsec", d/time.Second)
+	if a.Prefix.Addr().Is4() {
+		s.say("label", label, "%s")
+	}
+	life := a.Life
+	if life == nil {
+		life = &kernel.Life{Valid: kernel.Forever, Preferred: kernel.Forever}
+	}
+	s.text("%s       valid_lft ", s.end())
+	s.lifetime("valid_life_time", life.Valid)
+	s.text(" preferred_lft ")
+	s.lifetime("preferred_life_time", life.Preferred)
+	s.text("\n")
+}
+
+// lifetime prints seconds, of which the greatest number is forever.
+func (s *sheet) lifetime(key string, seconds uint32) {
+	if seconds == kernel.Forever {
+		s.key(key, seconds)
+		s.text("forever")
+		return
+	}
+	s.say(key, seconds, "%dsec")
 }

@@ -3,12 +3,14 @@ package command
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"math"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
@@ -32,9 +34,6 @@ func parseRouteSelector(l *line) routeSelector {
 	p := &routeParser{line: l, family: l.family}
 	for l.more() {
 		s.word(p)
-	}
-	if !slices.Contains([]int{0, kernel.AnyTable, mainTable, localTable}, s.like.Table) { // ip tells an empty table from one that is not there
-		l.unknownWord(strconv.Itoa(s.like.Table))
 	}
 	if s.dev != "" {
 		s.like.Hops = []kernel.Hop{{Dev: s.dev}}
@@ -61,14 +60,24 @@ func (s *routeSelector) word(p *routeParser) {
 	case p.takeShort("table"):
 		if p.take("all") {
 			s.like.Table = kernel.AnyTable
+		} else if p.peek() == "cache" {
+			p.unknown()
 		} else {
-			s.like.Table = p.table()
+			s.like.Table = p.table("table id value is invalid\n")
 		}
-	case p.elsewhere("vrf", "cached", "cloned", "tos", "dsfield", "iif", "mark", "realms", "from", "help"):
+	case p.elsewhere("vrf", "cached", "cloned", "iif", "mark", "realms", "from", "help"):
+	case p.take("tos") || p.takeShort("dsfield"):
+		tos := parseTOS(p.line, "TOS value is invalid\n")
+		s.only("tos", func(r kernel.Route) bool { return r.TOS == tos })
 	case p.takeShort("protocol"):
-		s.like.Protocol, s.hidden["proto"] = p.protocol(), true
+		if !p.take("all") {
+			s.like.Protocol, s.hidden["proto"] = p.protocol("invalid \"protocol\"\n"), true
+		}
 	case p.takeShort("scope"):
-		scope := parseScope(p.line)
+		if p.take("all") {
+			break
+		}
+		scope := parseScopeOr(p.line, "invalid \"scope\"\n")
 		s.only("scope", func(r kernel.Route) bool { return cmp.Or(r.Scope, "global") == scope })
 	case p.takeShort("type"):
 		kind := routeType(p.line)
@@ -76,6 +85,7 @@ func (s *routeSelector) word(p *routeParser) {
 			p.unknown()
 		}
 		s.only("type", func(r kernel.Route) bool { return cmp.Or(r.Type, "unicast") == kind })
+		s.hidden["type"] = false
 	case p.takeShort("metric", "priority") || p.take("preference"):
 		metric := p.number(0, math.MaxUint32, "\"metric\" value is invalid\n")
 		s.only("metric", func(r kernel.Route) bool { return r.Metric == metric })
@@ -106,35 +116,44 @@ func (s *routeSelector) destination(p *routeParser) {
 		return
 	}
 	p.hasDst = true
-	if p.take("to"); p.peek() == "match" {
-		p.unknown()
-		return
-	}
-	root := p.take("root")
+	p.take("to")
+	root, match := p.takeShort("root"), false
 	if !root {
-		p.take("exact")
+		if match = p.takeShort("match"); !match {
+			p.takeShort("exact")
+		}
 	}
 	if p.peek() == "any" || p.peek() == "all" { // which is not always the default route
 		p.unknown()
 	}
 	if p.take("default") {
-		p.isAny = !root
+		if p.isAny = !root; match {
+			p.unknownWord("default")
+		}
 		return
 	}
 	prefix := p.prefix(p.family)
-	if !root {
+	switch {
+	case root:
+		s.wants = append(s.wants, func(r kernel.Route) bool {
+			return r.Dst.Bits() >= prefix.Bits() && prefix.Masked().Contains(r.Dst.Addr())
+		})
+	case match:
+		s.wants = append(s.wants, func(r kernel.Route) bool {
+			return r.Dst.Bits() <= prefix.Bits() && r.Dst.Masked().Contains(prefix.Addr())
+		})
+	default:
 		s.like.Dst = prefix
-		return
 	}
-	s.wants = append(s.wants, func(r kernel.Route) bool {
-		return r.Dst.Bits() >= prefix.Bits() && prefix.Masked().Contains(r.Dst.Addr())
-	})
 }
 
 // list returns the routes that are meant. Those with several hops have no one device.
-func (s routeSelector) list(ctx context.Context, c *call) ([]kernel.Route, error) {
+func (s routeSelector) list(ctx context.Context, c *call, how string) ([]kernel.Route, error) {
 	_, err := namedLink(ctx, c, s.dev, &failure{text: fmt.Sprintf("Cannot find device %q", s.dev), status: 1})
 	if err != nil {
+		return nil, err
+	}
+	if err := s.tableThere(ctx, c, how); err != nil {
 		return nil, err
 	}
 	routes, err := list(ctx, c, s.like)
@@ -143,128 +162,255 @@ func (s routeSelector) list(ctx context.Context, c *call) ([]kernel.Route, error
 	}), err
 }
 
-func showRoutes(l *line) action {
-	s := parseRouteSelector(l)
-	if l.oneLine || l.brief {
-		l.unknownWord("-o")
+// tableThere fails as the kernel does when it never had a route in the table. How is what ip was doing.
+func (s routeSelector) tableThere(ctx context.Context, c *call, how string) error {
+	if slices.Contains([]int{0, kernel.AnyTable, mainTable, localTable}, s.like.Table) {
+		return nil
 	}
-	return printed(func(ctx context.Context, c *call, w io.Writer) error {
-		routes, err := s.list(ctx, c)
+	family := familyOf(s.like.Dst.Addr())
+	_, err := list(ctx, c, kernel.Route{Table: s.like.Table, Dst: anyOf(family)})
+	if errors.Is(err, fs.ErrNotExist) {
+		return &failure{text: fmt.Sprintf("Error: ipv%d: FIB table does not exist.\n%s terminated", family, how), status: 2, cause: err}
+	}
+	return err
+}
+
+func showRoutes(l *line) action {
+	f := parseRouteSelector(l)
+	return answered(l.layout, func(ctx context.Context, c *call, s *sheet) error {
+		routes, err := f.list(ctx, c, "Dump")
+		if refused, ok := err.(*failure); ok && refused.status == 2 && s.json {
+			refused.onStdout = "[" // which ip has printed by then
+		}
 		for _, r := range routes {
-			if r.Other {
-				return unknown(destination(r))
+			if r.Other != "" {
+				return unknown(r.Other)
 			}
-			s.print(w, r)
+			s.object("", func() { s.route(r, f) })
 		}
 		return err
 	})
 }
 
-func (s routeSelector) print(w io.Writer, r kernel.Route) {
-	if r.Type != "" && !s.hidden["type"] {
-		fmt.Fprint(w, r.Type, " ")
+// route prints a route, without the words that a selector makes the same for all.
+func (s *sheet) route(r kernel.Route, f routeSelector) {
+	unsaid := func(word string) bool { return f.hidden[word] }
+	if (r.Type != "" || s.details) && !unsaid("type") {
+		s.say("type", routeTypeOf(r, s.layout), "%s ")
 	}
-	fmt.Fprint(w, destination(r), " ")
-	if len(r.Hops) == 1 {
-		s.printHop(w, r.Hops[0], r)
+	s.say("dst", destination(r), "%s ")
+	if r.From.IsValid() {
+		s.say("from", prefixText(r.From), "from %s ")
 	}
-	if s.like.Table == kernel.AnyTable && r.Table != 0 {
-		fmt.Fprintf(w, "table %s ", named(r.Table, map[int]string{253: "default", 255: "local"}))
-	}
-	if r.Protocol != 0 && !s.hidden["proto"] {
-		fmt.Fprintf(w, "proto %s ", named(r.Protocol, protocols()))
-	}
-	if r.Scope != "" && !s.hidden["scope"] {
-		fmt.Fprintf(w, "scope %s ", r.Scope)
-	}
-	if r.Src.IsValid() && !s.hidden["src"] {
-		fmt.Fprintf(w, "src %s ", r.Src)
-	}
-	is6 := r.Dst.Addr().Is6()
-	if (r.Metric != 0 || is6) && !s.hidden["metric"] {
-		fmt.Fprintf(w, "metric %d ", r.Metric)
+	if r.TOS != 0 && !unsaid("tos") {
+		s.say("tos", tosName(r.TOS, s.layout), "tos %s ")
 	}
 	if len(r.Hops) == 1 {
-		printHopFlags(w, r.Hops[0])
+		s.hop(r.Hops[0], r, f)
 	}
-	printRouteEnd(w, r)
+	if table := cmp.Or(r.Table, mainTable); f.like.Table == kernel.AnyTable && (table != mainTable || s.details) {
+		s.say("table", tableNames.of(table, s.layout), "table %s ")
+	}
+	if !r.Cached {
+		if (r.Protocol != 0 || s.details) && !unsaid("proto") {
+			s.say("protocol", protoNames.of(cmp.Or(r.Protocol, bootProtocol), s.layout), "proto %s ")
+		}
+		if (r.Scope != "" || s.details) && !unsaid("scope") {
+			n, _ := scopeNames.number(cmp.Or(r.Scope, "global"))
+			s.say("scope", scopeNames.of(n, s.layout), "scope %s ")
+		}
+	}
+	if r.Src.IsValid() && !unsaid("src") {
+		s.say("prefsrc", r.Src, "src %s ")
+	}
+	if (r.Metric != 0 || r.Dst.Addr().Is6()) && !unsaid("metric") {
+		s.say("metric", r.Metric, "metric %d ")
+	}
+	var hop kernel.Hop
+	if len(r.Hops) == 1 {
+		hop = r.Hops[0]
+	}
+	s.hopFlags(hop)
+	s.routeEnd(r)
 }
 
-func printRouteEnd(w io.Writer, r kernel.Route) {
-	if r.MTU != 0 {
-		fmt.Fprintf(w, "mtu %d ", r.MTU)
+func (s *sheet) routeEnd(r kernel.Route) {
+	if r.Mark != 0 {
+		format := "mark %d "
+		if r.Mark >= 16 {
+			format = "mark %#x "
+		}
+		s.say("mark", r.Mark, format)
 	}
-	if r.AdvMSS != 0 {
-		fmt.Fprintf(w, "advmss %d ", r.AdvMSS)
+	s.realms(r.Realms)
+	if r.UID != nil {
+		s.say("uid", *r.UID, "uid %d ")
+	}
+	if r.Cached && r.Dst.Addr().Is4() {
+		if s.json {
+			s.list("cache", "", "", "", r.CacheFlags)
+		} else if s.text("%s    cache ", s.end()); len(r.CacheFlags) > 0 {
+			s.text("<%s> ", strings.Join(r.CacheFlags, ","))
+		}
+	}
+	if r.Expires != 0 {
+		s.say("expires", r.Expires, "expires %dsec ")
+	}
+	if r.Error != 0 {
+		s.say("error", r.Error, "error %d ")
+	}
+	if len(r.Metrics) > 0 || r.MTU != 0 || r.AdvMSS != 0 {
+		s.array("metrics", "", func() { s.object("", func() { s.metrics(r) }) })
+	}
+	if r.In != "" {
+		s.say("iif", r.In, "iif %s ")
 	}
 	if r.Pref != "" {
-		fmt.Fprintf(w, "pref %s", r.Pref)
+		s.say("pref", r.Pref, "pref %s")
 	}
 	if len(r.Hops) > 1 {
-		for _, h := range r.Hops {
-			fmt.Fprint(w, "\n\tnexthop ")
-			(routeSelector{}).printHop(w, h, r)
-			fmt.Fprintf(w, "weight %d ", max(h.Weight, 1))
-			printHopFlags(w, h)
-		}
+		s.array("nexthops", "", func() {
+			for _, h := range r.Hops {
+				s.object("", func() {
+					s.text("%s\tnexthop ", s.end())
+					s.via(h, r, routeSelector{})
+					s.say("dev", h.Dev, "dev %s ")
+					s.say("weight", max(h.Weight, 1), "weight %d ")
+					s.hopFlags(h)
+				})
+			}
+		})
 	}
-	fmt.Fprintln(w)
+	s.text("\n")
 }
 
-// printHop prints where a hop leads; of the device only when not all routes that are listed have the same.
-func (s routeSelector) printHop(w io.Writer, h kernel.Hop, r kernel.Route) {
-	if h.Via.IsValid() && !s.hidden["via"] {
-		if h.Via.Is6() && r.Dst.Addr().Is4() {
-			fmt.Fprintf(w, "via inet6 %s ", h.Via)
+// realms prints the realms of a route, of which the one that packets come from stands in the upper half.
+func (s *sheet) realms(realms int) {
+	if realms == 0 {
+		return
+	}
+	from, to := realms>>16, realmNames.of(realms&0xffff, s.layout)
+	if !s.json {
+		if from != 0 {
+			s.text("realms %s/%s ", realmNames.of(from, s.layout), to)
 		} else {
-			fmt.Fprintf(w, "via %s ", h.Via)
+			s.text("realm %s ", to)
 		}
+		return
 	}
-	if h.Dev != "" && !s.hidden["dev"] {
-		fmt.Fprintf(w, "dev %s ", h.Dev)
+	s.object("flow", func() {
+		if from != 0 {
+			s.key("from", realmNames.of(from, s.layout))
+		}
+		s.key("to", to)
+	})
+}
+
+// hop prints where the only hop leads; of the device only when not all routes that are listed have the same.
+func (s *sheet) hop(h kernel.Hop, r kernel.Route, f routeSelector) {
+	s.via(h, r, f)
+	if h.Dev != "" && !f.hidden["dev"] {
+		s.say("dev", h.Dev, "dev %s ")
 	}
 }
 
-func printHopFlags(w io.Writer, h kernel.Hop) {
-	var flags []string
-	for _, flag := range h.Flags {
-		if flag == "linkdown" && h.Onlink { // ip's order
-			flags = append(flags, "onlink")
-			h.Onlink = false
+func (s *sheet) via(h kernel.Hop, r kernel.Route, f routeSelector) {
+	switch {
+	case !h.Via.IsValid():
+	case !h.Via.Is6() || !r.Dst.Addr().Is4():
+		if !f.hidden["via"] {
+			s.say("gateway", h.Via, "via %s ")
 		}
-		flags = append(flags, flag)
+	case s.json:
+		s.object("via", func() {
+			s.key("family", "inet6")
+			s.key("host", h.Via)
+		})
+	default:
+		s.text("via inet6 %s ", h.Via)
 	}
-	if h.Onlink {
-		flags = append(flags, "onlink")
+}
+
+func (s *sheet) hopFlags(h kernel.Hop) {
+	var words []string
+	for _, word := range []string{"dead", "onlink", "pervasive", "offload", "trap", "linkdown", "unresolved", "rt_offload", "rt_trap"} {
+		if slices.Contains(h.Flags, word) || word == "onlink" && h.Onlink {
+			words = append(words, word)
+		}
 	}
-	for _, flag := range flags {
-		fmt.Fprint(w, flag, " ")
+	if s.json {
+		s.list("flags", "", "", "", words)
+		return
 	}
+	for _, word := range words {
+		s.text("%s ", word)
+	}
+}
+
+// metrics prints the metrics of a route, in the order of their numbers.
+func (s *sheet) metrics(r kernel.Route) {
+	for _, m := range kernel.RouteMetrics(r) {
+		if s.text("%s ", m.Word); m.Locked {
+			s.text("lock ")
+		}
+		n, _ := strconv.Atoi(m.Value)
+		switch m.Word {
+		case "rtt", "rttvar", "rto_min":
+			s.key(m.Word, n)
+			if n >= 1000 {
+				s.text("%ss ", strconv.FormatFloat(float64(n)/1000, 'g', 6, 64))
+			} else {
+				s.text("%dms ", n)
+			}
+		case "features":
+			s.features(n)
+		case "congctl":
+			s.say("congestion", m.Value, "%s ")
+		default:
+			s.say(m.Word, n, "%d ")
+		}
+	}
+}
+
+// features prints what TCP may use on a route.
+func (s *sheet) features(n int) {
+	if n&1 != 0 {
+		s.say("ecn", nil, "ecn ")
+		n &^= 1
+	}
+	if n != 0 {
+		s.say("features", hex(n), "%s ")
+	}
+}
+
+// routeTypeOf is the word, or the number, of a route's type.
+func routeTypeOf(r kernel.Route, as layout) string {
+	kind := cmp.Or(r.Type, "unicast")
+	if as.numbers {
+		return kernel.RouteTypeNumber(kind)
+	}
+	return kind
+}
+
+func tosName(tos int, as layout) string {
+	if name := tosNames.of(tos, as); name != strconv.Itoa(tos) {
+		return name
+	}
+	return fmt.Sprintf("0x%02x", tos)
 }
 
 // destination is a route's prefix as ip prints it: "default", and single addresses without their length.
 func destination(r kernel.Route) string {
-	switch {
-	case r.Dst.Bits() == 0:
+	if r.Dst.Bits() == 0 {
 		return "default"
-	case r.Dst.IsSingleIP():
-		return r.Dst.Addr().String()
 	}
-	return r.Dst.String()
+	return prefixText(r.Dst)
 }
 
-func named(n int, names map[int]string) string {
-	if name, ok := names[n]; ok {
-		return name
+// prefixText is a prefix as ip prints it: single addresses without their length.
+func prefixText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
 	}
-	return strconv.Itoa(n)
-}
-
-// protocols are the names that iproute2 ships for routing protocols.
-func protocols() map[int]string {
-	return map[int]string{
-		1: "redirect", 2: "kernel", 3: "boot", 4: "static", 8: "gated", 9: "ra", 10: "mrt", 11: "zebra", 12: "bird",
-		13: "dnrouted", 14: "xorp", 15: "ntk", 16: "dhcp", 18: "keepalived", 42: "babel", 99: "openr",
-		186: "bgp", 187: "isis", 188: "ospf", 189: "rip", 192: "eigrp",
-	}
+	return p.String()
 }

@@ -3,7 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"net/netip"
-	"time"
+	"slices"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -38,7 +38,18 @@ func (n numbers) addr(verb Verb, a Addr) (message, error) {
 	if a.Label != "" {
 		list.text(unix.IFA_LABEL, a.Label)
 	}
-	list.said32(unix.IFA_FLAGS, bit(a.NoPrefix)*unix.IFA_F_NOPREFIXROUTE|bit(a.NoDAD)*unix.IFA_F_NODAD)
+	list.ip(unix.IFA_ANYCAST, a.Anycast)
+	list.said32(unix.IFA_RT_PRIORITY, a.Metric)
+	bits := 0
+	for _, s := range a.switches() {
+		bits |= bit(*s.on) * s.bit
+	}
+	list.said32(unix.IFA_FLAGS, bits)
+	if a.Life != nil {
+		info := binary.NativeEndian.AppendUint32(nil, a.Life.Preferred)
+		info = binary.NativeEndian.AppendUint32(info, a.Life.Valid)
+		list.put(unix.IFA_CACHEINFO, append(info, make([]byte, 8)...))
+	}
 	return request(verb, unix.RTM_NEWADDR, unix.RTM_DELADDR, header, list), nil
 }
 
@@ -63,13 +74,16 @@ func (s *system) listAddrs(like Addr) ([]Object, error) {
 	return list, nil
 }
 
-// addrFlags are ip's words; "permanent" is only what is not dynamic, and ip does not say it.
+// addrFlags are ip's words in its order; "permanent" is only what is not dynamic, and ip does not say it.
 var addrFlags = []flag{
-	{unix.IFA_F_SECONDARY, "secondary"}, {unix.IFA_F_TENTATIVE, "tentative"}, {unix.IFA_F_DEPRECATED, "deprecated"},
-	{unix.IFA_F_HOMEADDRESS, "home"}, {unix.IFA_F_NODAD, "nodad"}, {unix.IFA_F_MANAGETEMPADDR, "mngtmpaddr"},
-	{unix.IFA_F_NOPREFIXROUTE, "noprefixroute"}, {unix.IFA_F_MCAUTOJOIN, "autojoin"}, {unix.IFA_F_DADFAILED, "dadfailed"},
-	{unix.IFA_F_OPTIMISTIC, "optimistic"}, {unix.IFA_F_STABLE_PRIVACY, "stable-privacy"},
+	{unix.IFA_F_SECONDARY, "secondary"}, {unix.IFA_F_NODAD, "nodad"}, {unix.IFA_F_OPTIMISTIC, "optimistic"},
+	{unix.IFA_F_DADFAILED, "dadfailed"}, {unix.IFA_F_HOMEADDRESS, "home"}, {unix.IFA_F_DEPRECATED, "deprecated"},
+	{unix.IFA_F_TENTATIVE, "tentative"}, {dynamic, "dynamic"}, {unix.IFA_F_MANAGETEMPADDR, "mngtmpaddr"},
+	{unix.IFA_F_NOPREFIXROUTE, "noprefixroute"}, {unix.IFA_F_MCAUTOJOIN, "autojoin"}, {unix.IFA_F_STABLE_PRIVACY, "stable-privacy"},
 }
+
+// dynamic is a bit that the kernel does not use, for what is not permanent.
+const dynamic = 1 << 30
 
 func readAddr(m []byte, names names) Addr {
 	header := nl.DeserializeIfAddrmsg(m)
@@ -91,10 +105,15 @@ func readAddr(m []byte, names names) Addr {
 			a.Label = unix.ByteSliceToString(value)
 		case unix.IFA_FLAGS:
 			bits = number(value)
+		case unix.IFA_ANYCAST:
+			a.Anycast = addr(value)
 		case unix.IFA_RT_PRIORITY:
-			a.Other = number(value) != 0
+			a.Metric = number(value)
 		case unix.IFA_CACHEINFO:
-			a.Preferred, a.Valid = lifetime(value[0:4]), lifetime(value[4:8])
+			life := Life{Preferred: uint32(number(value[0:4])), Valid: uint32(number(value[4:8]))}
+			if life != (Life{Forever, Forever}) {
+				a.Life = &life
+			}
 		}
 	})
 	if !local.IsValid() {
@@ -105,22 +124,18 @@ func readAddr(m []byte, names names) Addr {
 		a.Prefix = netip.PrefixFrom(local, local.BitLen())
 		a.Peer = netip.PrefixFrom(other, int(header.Prefixlen))
 	}
-	a.NoPrefix = bits&unix.IFA_F_NOPREFIXROUTE != 0
-	a.NoDAD = bits&unix.IFA_F_NODAD != 0
-	a.Flags = flags(bits, addrFlags)
+	for _, s := range a.switches() {
+		*s.on = bits&s.bit != 0
+	}
 	if bits&unix.IFA_F_PERMANENT == 0 {
-		a.Flags = append(a.Flags, "dynamic")
+		bits |= dynamic
+	}
+	a.Flags = flags(bits, addrFlags)
+	if i := slices.Index(a.Flags, "secondary"); i >= 0 && local.Is6() {
+		a.Flags[i] = "temporary"
 	}
 	if a.Label == a.Dev {
 		a.Label = "" // the kernel's choice
 	}
 	return a
-}
-
-// lifetime reads seconds, of which the greatest number is forever.
-func lifetime(b []byte) time.Duration {
-	if n := binary.NativeEndian.Uint32(b); n != ^uint32(0) {
-		return time.Duration(n) * time.Second
-	}
-	return 0
 }

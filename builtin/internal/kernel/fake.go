@@ -129,9 +129,14 @@ func (f *Fake) List(ctx context.Context, like Object) ([]Object, error) {
 	}
 	var list []Object
 	for _, o := range f.objects {
-		if resembles(o, like) {
-			list = append(list, o)
+		if !resembles(o, like) {
+			continue
 		}
+		if l, ok := o.(Link); ok && like.(Link).Details != nil {
+			l.Details = &Details{Mode: "default", Kind: l.Options, Port: l.Port}
+			o = l
+		}
+		list = append(list, o)
 	}
 	return list, nil
 }
@@ -154,7 +159,7 @@ func resembles(o, like Object) bool {
 		return ok && like.IPv6 == o.IPv6
 	case Neigh:
 		o, ok := o.(Neigh)
-		return ok && said(like.Dev, o.Dev) && (!like.IP.IsValid() || like.IP == o.IP)
+		return ok && said(like.Dev, o.Dev) && like.Proxy == o.Proxy && (!like.IP.IsValid() || like.IP == o.IP)
 	case FDB:
 		o, ok := o.(FDB)
 		return ok && said(like.Dev, o.Dev) && said(string(like.Address), string(o.Address))

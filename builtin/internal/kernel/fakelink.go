@@ -14,7 +14,11 @@ var (
 )
 
 // defaultMTU tells for each kind of link that the Fake can make what MTU it starts with, in bytes.
-var defaultMTU = map[string]int{"vxlan": 1500, "veth": 1500, "bridge": 1500, "dummy": 1500, "vlan": 1500, "wireguard": 1420}
+var defaultMTU = map[string]int{
+	"vxlan": 1500, "veth": 1500, "bridge": 1500, "dummy": 1500, "vlan": 1500, "wireguard": 1420, "ifb": 1500,
+	"macvlan": 1500, "macvtap": 1500, "ipvlan": 1500, "ipvtap": 1500, "vrf": 65575, "geneve": 1450,
+	"ipip": 1480, "gre": 1476, "gretap": 1462, "ip6gre": 1448, "ip6gretap": 1434,
+}
 
 func (f *Fake) doLink(verb Verb, l Link) error {
 	if verb == Add {
@@ -87,6 +91,7 @@ func (f *Fake) newLink(l Link) {
 	if l.State == Unsaid {
 		l.State = Down
 	}
+	l.Options = l.Options.said(l.Kind)
 	if l.TxQueue == 0 {
 		l.TxQueue = 1000
 	}
@@ -173,7 +178,20 @@ func (l Link) changed(to Link) Link {
 		l.State = to.State
 	}
 	if to.Master != "" || to.NoMaster {
-		l.Master = to.Master
+		l.Master, l.Port = to.Master, nil
+	}
+	if to.Group != nil {
+		l.Group = to.Group
+	}
+	l.Broadcast = cmp.Or(to.Broadcast, l.Broadcast)
+	l.Options = l.Options.with(to.Options).said(l.Kind)
+	l.Port = l.Port.with(to.Port).said("bridge_slave")
+	for word, state := range to.Switches {
+		s := linkSwitches[word]
+		l.Flags = slices.DeleteFunc(slices.Clone(l.Flags), func(flag string) bool { return flag == s.flag })
+		if (state == "on") != s.inverted {
+			l.Flags = append(l.Flags, s.flag)
+		}
 	}
 	if to.VXLAN != nil && l.VXLAN != nil {
 		v := *l.VXLAN

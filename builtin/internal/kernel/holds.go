@@ -21,6 +21,10 @@ func (e entry) sets(now *entry, said Link) bool {
 	if said.Master != "" || said.NoMaster {
 		set.Master, set.NoMaster = said.Master, said.NoMaster
 	}
+	if set.Group = cmp.Or(said.Group, set.Group); said.Options != nil {
+		set.Kind, set.Options = said.Kind, set.Options.with(said.Options)
+	}
+	set.Port, set.Switches = set.Port.with(said.Port), set.Switches.with(said.Switches)
 	now.object, now.set = e.object, &set
 	return set.command(Set) != before.command(Set)
 }
@@ -37,6 +41,8 @@ func (e entry) holds(have []Object) bool {
 // perishes reports whether the kernel forgets the object in time.
 func perishes(o Object) bool {
 	switch o := o.(type) {
+	case Addr:
+		return o.Life != nil && o.Life.Valid != Forever
 	case Neigh:
 		return stateOr(o.State) != "permanent"
 	case FDB:
@@ -83,7 +89,8 @@ func (l Link) isAs(have Link) bool {
 	v, h := l.VXLAN, have.VXLAN
 	return unsaidOr(l.Kind, have.Kind) && unsaidOr(l.MTU, have.MTU) && unsaidOr(l.Address, have.Address) && unsaidOr(l.State, have.State) &&
 		unsaidOr(l.Master, have.Master) && !(l.NoMaster && have.Master != "") &&
-		(v == nil || h != nil && v.ID == h.ID && unsaidOr(v.Port, h.Port) && unsaidOr(specified(v.Local), h.Local) && v.Learning == h.Learning)
+		(v == nil || h != nil && v.ID == h.ID && unsaidOr(v.Port, h.Port) && unsaidOr(specified(v.Local), h.Local) && v.Learning == h.Learning) &&
+		l.Options.areIn(have.Kind, have.Options) && l.Port.areIn("bridge_slave", have.Port)
 }
 
 // isAs knows the private key by its public one. A port of 0 is any.

@@ -42,7 +42,11 @@ func (s *system) addLink(l Link) error {
 	if l.VXLAN == nil {
 		a.said32(unix.IFLA_LINK, lower)
 	}
-	a.nest(unix.IFLA_LINKINFO, kindAttrs(l, lower))
+	kind, err := s.kindAttrs(l, lower)
+	if err != nil {
+		return err
+	}
+	a.nest(unix.IFLA_LINKINFO, kind)
 	err = s.send(unix.RTM_NEWLINK, creation(Add), linkHeader(l, 0), a)
 	if l.Kind != "wireguard" {
 		return err
@@ -85,12 +89,19 @@ func (s *system) setLink(l Link) error {
 	if l.Rename != "" {
 		a.text(unix.IFLA_IFNAME, l.Rename)
 	}
-	if l.VXLAN != nil {
+	if l.Port != nil || l.Options != nil || l.VXLAN != nil {
+		if l.VXLAN != nil {
+			l.Kind, l.VXLAN = "vxlan", l.VXLAN.changeable()
+		}
 		lower, err := s.index(l.Lower)
 		if err != nil {
 			return err
 		}
-		a.nest(unix.IFLA_LINKINFO, kindAttrs(Link{Kind: "vxlan", VXLAN: l.VXLAN.changeable()}, lower))
+		kind, err := s.kindAttrs(l, lower)
+		if err != nil {
+			return err
+		}
+		a.nest(unix.IFLA_LINKINFO, kind)
 	}
 	if t != nil && l.State == Up {
 		if err := t.up(l.Name); err != nil {
@@ -131,32 +142,80 @@ func linkHeader(l Link, index int) nl.NetlinkRequestData {
 	case Down:
 		h.Change = unix.IFF_UP
 	}
+	for word, state := range l.Switches {
+		s := linkSwitches[word]
+		h.Change |= s.bit
+		if (state == "on") != s.inverted {
+			h.Flags |= s.bit
+		}
+	}
 	return h
 }
+
+// A linkSwitch is a flag that people turn on and off. An inverted one is set when the word is off.
+type linkSwitch struct {
+	bit      uint32
+	flag     string // as List tells it
+	inverted bool
+}
+
+var linkSwitches = map[string]linkSwitch{
+	"arp":          {unix.IFF_NOARP, "NOARP", true},
+	"multicast":    {unix.IFF_MULTICAST, "MULTICAST", false},
+	"allmulticast": {unix.IFF_ALLMULTI, "ALLMULTI", false},
+	"promisc":      {unix.IFF_PROMISC, "PROMISC", false},
+	"dynamic":      {unix.IFF_DYNAMIC, "DYNAMIC", false},
+	"trailers":     {unix.IFF_NOTRAILERS, "NOTRAILERS", true},
+}
+
+var addrGenModes = spelling{0: "eui64", 1: "none", 2: "stable_secret", 3: "random"}
 
 // linkAttrs are the attributes that a new link and a changed one have in common.
 func (s *system) linkAttrs(l Link) (attrs, error) {
 	var a attrs
 	a.said32(unix.IFLA_MTU, l.MTU)
 	a.said32(unix.IFLA_TXQLEN, l.TxQueue)
-	if err := a.mac(unix.IFLA_ADDRESS, l.Address); err != nil {
+	a.said32(unix.IFLA_NUM_TX_QUEUES, l.TxQueues)
+	a.said32(unix.IFLA_NUM_RX_QUEUES, l.RxQueues)
+	if err := errors.Join(a.mac(unix.IFLA_ADDRESS, l.Address), a.mac(unix.IFLA_BROADCAST, l.Broadcast)); err != nil {
 		return nil, err
+	}
+	if l.Group != nil {
+		a.u32(unix.IFLA_GROUP, *l.Group)
+	}
+	if l.AddrGen != "" {
+		mode, err := addrGenModes.number(l.AddrGen)
+		if err != nil {
+			return nil, err
+		}
+		var six, families attrs
+		six.u8(unix.IFLA_INET6_ADDR_GEN_MODE, mode)
+		families.nest(unix.AF_INET6, six)
+		a.nest(unix.IFLA_AF_SPEC, families)
 	}
 	master, err := s.index(l.Master)
 	a.said32(unix.IFLA_MASTER, master)
 	return a, err
 }
 
-// kindAttrs say what kind of link to make. Only a link that has a kind can be made, as the kernel will answer.
-func kindAttrs(l Link, lower int) attrs {
-	var a, data attrs
+// kindAttrs say what kind of link to make, or what to tell one of the kind. Only a link that has a kind can be made, as the
+// kernel will answer.
+func (s *system) kindAttrs(l Link, lower int) (a attrs, err error) {
+	if l.Port != nil {
+		a.text(nl.IFLA_INFO_KIND, "bridge_slave")
+		data, err := l.Port.attrs(s, "bridge_slave")
+		a.nest(nl.IFLA_INFO_SLAVE_DATA, data)
+		return a, err
+	}
 	a.text(nl.IFLA_INFO_KIND, l.Kind)
-	switch {
-	case l.VXLAN != nil:
-		data = l.VXLAN.attrs(lower)
-	case l.VLAN != 0:
-		data.u16(nl.IFLA_VLAN_ID, l.VLAN)
-	case l.Kind == "veth" && l.Peer != "":
+	data, err := l.Options.attrs(s, l.Kind)
+	if err != nil {
+		return nil, err
+	}
+	if l.VXLAN != nil {
+		data = append(l.VXLAN.attrs(lower), data...)
+	}
+	if l.Kind == "veth" && l.Peer != "" {
 		peer := attrs(nl.NewIfInfomsg(unix.AF_UNSPEC).Serialize())
 		peer.text(unix.IFLA_IFNAME, l.Peer)
 		data.nest(vethPeer, peer)
@@ -164,12 +223,14 @@ func kindAttrs(l Link, lower int) attrs {
 	if data != nil {
 		a.nest(nl.IFLA_INFO_DATA, data)
 	}
-	return a
+	return a, nil
 }
 
 func (v *VXLAN) attrs(lower int) attrs {
 	var a attrs
-	a.u32(nl.IFLA_VXLAN_ID, v.ID)
+	if !v.External {
+		a.u32(nl.IFLA_VXLAN_ID, v.ID)
+	}
 	a.said32(nl.IFLA_VXLAN_LINK, lower)
 	local, group := nl.IFLA_VXLAN_LOCAL, nl.IFLA_VXLAN_GROUP
 	if v.Local.Is6() || v.Remote.Is6() {
@@ -180,13 +241,18 @@ func (v *VXLAN) attrs(lower int) attrs {
 	if v.Port != 0 {
 		a.put(nl.IFLA_VXLAN_PORT, binary.BigEndian.AppendUint16(nil, uint16(v.Port)))
 	}
-	if v.TTL != 0 {
+	switch {
+	case v.TTL < 0:
+		a.put(vxlanTTLInherit, nil)
+	case v.TTL > 0:
 		a.u8(nl.IFLA_VXLAN_TTL, v.TTL)
 	}
 	if v.TOS != 0 {
 		a.u8(nl.IFLA_VXLAN_TOS, v.TOS)
 	}
-	a.said32(nl.IFLA_VXLAN_AGEING, v.Ageing)
+	if v.Ageing != 0 {
+		a.u32(nl.IFLA_VXLAN_AGEING, max(v.Ageing, 0))
+	}
 	a.said32(nl.IFLA_VXLAN_LIMIT, v.Limit)
 	if v.PortHigh != 0 {
 		ports := binary.BigEndian.AppendUint16(nil, uint16(v.PortLow))
@@ -207,8 +273,12 @@ func (v *VXLAN) attrs(lower int) attrs {
 	return a
 }
 
+// vxlanTTLInherit is IFLA_VXLAN_TTL_INHERIT.
+const vxlanTTLInherit = 28
+
 // vxlanSwitches are the attributes of a vxlan link's options that are on or off.
 var vxlanSwitches = map[string]int{
+	"external": nl.IFLA_VXLAN_FLOWBASED, "vnifilter": 30, "remcsumtx": nl.IFLA_VXLAN_REMCSUM_TX, "remcsumrx": nl.IFLA_VXLAN_REMCSUM_RX,
 	"proxy": nl.IFLA_VXLAN_PROXY, "rsc": nl.IFLA_VXLAN_RSC, "l2miss": nl.IFLA_VXLAN_L2MISS, "l3miss": nl.IFLA_VXLAN_L3MISS,
 	"udp6zerocsumtx": nl.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, "udp6zerocsumrx": nl.IFLA_VXLAN_UDP_ZERO_CSUM6_RX,
 }

@@ -27,15 +27,38 @@ func (n numbers) neigh(verb Verb, o Neigh) (message, error) {
 	if err != nil {
 		return message{}, err
 	}
-	if verb != Del {
+	if verb != Del && !o.Proxy {
 		header.State = uint16(state)
 	}
 	a := make(attrs, 0, 48)
 	a.ip(netlink.NDA_DST, o.IP)
+	for _, f := range o.flags() {
+		if *f.is && f.bit < 0x100 {
+			header.Flags |= uint8(f.bit)
+		} else if *f.is {
+			a.u32(netlink.NDA_FLAGS_EXT, f.bit>>8)
+		}
+	}
+	if o.Protocol != 0 {
+		a.u8(netlink.NDA_PROTOCOL, o.Protocol)
+	}
 	if err := a.mac(netlink.NDA_LLADDR, o.Address); err != nil {
 		return message{}, err
 	}
 	return n.neighbour(verb, o.Dev, header, a)
+}
+
+// A neighFlag is one property of a neighbour. Above the lowest eight bits it is one of NDA_FLAGS_EXT.
+type neighFlag struct {
+	bit int
+	is  *bool
+}
+
+func (n *Neigh) flags() []neighFlag {
+	return []neighFlag{
+		{netlink.NTF_PROXY, &n.Proxy}, {netlink.NTF_ROUTER, &n.Router}, {netlink.NTF_EXT_LEARNED, &n.Learned},
+		{netlink.NTF_USE, &n.Use}, {1 << 8, &n.Managed},
+	}
 }
 
 // neighbour is a request about a neighbour or an FDB entry, which the kernel keeps behind one message.
@@ -71,6 +94,8 @@ func (n numbers) fdb(verb Verb, f FDB) (message, error) {
 		a.put(netlink.NDA_PORT, binary.BigEndian.AppendUint16(nil, uint16(f.Port)))
 	}
 	a.said32(netlink.NDA_VNI, f.VNI)
+	a.said32(netlink.NDA_SRC_VNI, f.SourceVNI)
+	a.said32(netlink.NDA_NH_ID, f.NextHop)
 	a.said32(netlink.NDA_IFINDEX, via)
 	return n.neighbour(verb, f.Dev, header, a)
 }
@@ -86,6 +111,9 @@ func (s *system) listNeighs(like Neigh) ([]Object, error) {
 	names := s.names()
 	for _, f := range families(like.IP) {
 		header, how := netlink.Ndmsg{Family: f}, unix.NLM_F_DUMP
+		if like.Proxy {
+			header.Flags = netlink.NTF_PROXY
+		}
 		var a attrs
 		if like.IP.IsValid() && index != 0 {
 			header.Index, how = uint32(index), 0
@@ -95,7 +123,7 @@ func (s *system) listNeighs(like Neigh) ([]Object, error) {
 		}
 		err := s.dump(unix.RTM_GETNEIGH, how, &header, a, func(m []byte) {
 			n := readNeigh(m, names)
-			if n.State != "noarp" && (!like.IP.IsValid() || like.IP == n.IP) {
+			if (like.State == AnyState || n.State != "noarp") && (!like.IP.IsValid() || like.IP == n.IP) {
 				list = append(list, n)
 			}
 		})
@@ -110,17 +138,42 @@ func readNeigh(m []byte, names names) Neigh {
 	header := readNdmsg(m)
 	n := Neigh{
 		Dev: names.of(int(header.Index)), State: neighStates.word(int(header.State)),
-		Router: header.Flags&netlink.NTF_ROUTER != 0,
+		Offload: header.Flags&netlink.NTF_OFFLOADED != 0,
 	}
+	bits := int(header.Flags)
 	visit(m[header.Len():], func(kind int, value []byte) {
 		switch kind {
 		case netlink.NDA_DST:
 			n.IP = addr(value)
 		case netlink.NDA_LLADDR:
 			n.Address = mac(value)
+		case netlink.NDA_PROTOCOL:
+			n.Protocol = number(value)
+		case netlink.NDA_FLAGS_EXT:
+			bits |= number(value) << 8
+		case netlink.NDA_CACHEINFO, netlink.NDA_PROBES:
+			n.Stats = n.Stats.read(kind, value)
 		}
 	})
+	for _, f := range n.flags() {
+		*f.is = bits&f.bit != 0 && f.bit != netlink.NTF_USE
+	}
 	return n
+}
+
+// read adds an attribute to the statistics, which may be nil.
+func (s *NeighStats) read(kind int, value []byte) *NeighStats {
+	if s == nil {
+		s = new(NeighStats)
+	}
+	if kind == netlink.NDA_PROBES {
+		s.Probes = number(value)
+		return s
+	}
+	const hertz = 100
+	seconds := func(i int) int { return number(value[4*i:4*i+4]) / hertz }
+	s.Confirmed, s.Used, s.Updated, s.References = seconds(0), seconds(1), seconds(2), number(value[12:16])
+	return s
 }
 
 // readNdmsg reads the header of messages about neighbours.
@@ -143,7 +196,8 @@ func (s *system) listFDB(like FDB) ([]Object, error) {
 	var list []Object
 	names := s.names()
 	err = s.dump(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, &header, a, func(m []byte) {
-		if f := readFDB(m, names); like.Address == "" || like.Address == f.Address {
+		f := readFDB(m, names)
+		if (like.Address == "" || like.Address == f.Address) && (like.Bridge == "" || like.Bridge == f.Bridge || like.Bridge == f.Dev) {
 			list = append(list, f)
 		}
 	})
@@ -153,7 +207,10 @@ func (s *system) listFDB(like FDB) ([]Object, error) {
 	return list, err
 }
 
-var fdbFlags = []flag{{netlink.NTF_OFFLOADED, "offload"}, {netlink.NTF_EXT_LEARNED, "extern_learn"}, {netlink.NTF_STICKY, "sticky"}}
+var fdbFlags = []flag{
+	{netlink.NTF_ROUTER, "router"}, {netlink.NTF_EXT_LEARNED, "extern_learn"}, {netlink.NTF_OFFLOADED, "offload"},
+	{netlink.NTF_MASTER, "master"}, {netlink.NTF_STICKY, "sticky"},
+}
 
 func readFDB(m []byte, names names) FDB {
 	header := readNdmsg(m)
@@ -179,6 +236,12 @@ func readFDB(m []byte, names names) FDB {
 			f.Port = portNumber(value)
 		case netlink.NDA_VNI:
 			f.VNI = number(value)
+		case netlink.NDA_SRC_VNI:
+			f.SourceVNI = number(value)
+		case netlink.NDA_NH_ID:
+			f.NextHop = number(value)
+		case netlink.NDA_CACHEINFO:
+			f.Stats = f.Stats.read(kind, value)
 		case netlink.NDA_IFINDEX:
 			f.Via = names.of(number(value))
 		case netlink.NDA_MASTER:

@@ -12,30 +12,38 @@ type MAC string
 
 // A Link is a network interface.
 type Link struct {
-	Name     string    `json:",omitzero"`
-	Kind     string    `json:",omitzero"` // vxlan, wireguard, veth, bridge, …; "" for what has no kind, such as lo
-	MTU      int       `json:",omitzero"` // bytes; 0 says nothing
-	Address  MAC       `json:",omitzero"`
-	State    LinkState `json:",omitzero"`
-	Alias    string    `json:",omitzero"`
-	NoAlias  bool      `json:",omitzero"` // Set: take its alias away
-	Master   string    `json:",omitzero"` // the bridge or vrf it belongs to
-	NoMaster bool      `json:",omitzero"` // Set: take it out of its master
-	Rename   string    `json:",omitzero"` // Set: its new name
-	Lower    string    `json:",omitzero"` // the link below: vxlan's dev, vlan's link; "if7" in another namespace
-	Peer     string    `json:",omitzero"` // veth's other end, when it is made
-	TxQueue  int       `json:",omitzero"` // packets; 0 says nothing
-	VXLAN    *VXLAN    `json:",omitzero"` // for kind vxlan; Set: its ID, and the new Local, Remote and Learning, with Lower
-	VLAN     int       `json:",omitzero"` // for kind vlan: its id
+	Name      string    `json:",omitzero"`
+	Kind      string    `json:",omitzero"` // vxlan, wireguard, veth, bridge, …; "" for what has no kind, such as lo
+	MTU       int       `json:",omitzero"` // bytes; 0 says nothing
+	Address   MAC       `json:",omitzero"`
+	Broadcast MAC       `json:",omitzero"`
+	State     LinkState `json:",omitzero"`
+	Alias     string    `json:",omitzero"`
+	NoAlias   bool      `json:",omitzero"` // Set: take its alias away
+	Master    string    `json:",omitzero"` // the bridge or vrf it belongs to
+	NoMaster  bool      `json:",omitzero"` // Set: take it out of its master
+	Rename    string    `json:",omitzero"` // Set: its new name
+	Lower     string    `json:",omitzero"` // the link below: vxlan's dev, vlan's link; "if7" in another namespace
+	Peer      string    `json:",omitzero"` // veth's other end, when it is made
+	TxQueue   int       `json:",omitzero"` // packets; 0 says nothing
+	TxQueues  int       `json:",omitzero"` // queues for sending, when it is made; 0 says nothing
+	RxQueues  int       `json:",omitzero"` // queues for receiving, when it is made; 0 says nothing
+	Group     *int      `json:",omitzero"` // nil says nothing; List leaves out 0, the default
+	AddrGen   string    `json:",omitzero"` // how IPv6 addresses come about: eui64, none, stable_secret, random
+	Switches  Options   `json:",omitzero"` // Set: arp, multicast, allmulticast, promisc, dynamic: on or off
+	VXLAN     *VXLAN    `json:",omitzero"` // for kind vxlan; Set: its ID, and the new Local, Remote and Learning, with Lower
+	Options   Options   `json:",omitzero"` // of its kind; List leaves out what the kernel begins with
+	Port      Options   `json:",omitzero"` // as a port of its bridge; List leaves out what the kernel begins with
 
 	// Known after List.
 	Index     int      `json:"-"` // the kernel's number
 	Flags     []string `json:"-"` // as ip shows them between < and >
 	Encap     string   `json:"-"` // ether, loopback, none, …
-	Broadcast MAC      `json:"-"`
 	Operstate string   `json:"-"` // in lower case, as sysfs shows it
 	Qdisc     string   `json:"-"`
-	Group     int      `json:"-"` // 0 is default
+
+	// Details is known after List when it was asked for by one that is not nil.
+	Details *Details `json:"-"`
 }
 
 // A LinkState says whether a link is administratively up.
@@ -56,12 +64,16 @@ type VXLAN struct {
 	Remote   netip.Addr `json:",omitzero"` // default destination, or group
 	Learning bool       `json:",omitzero"` // learn FDB entries from packets
 	GBP      bool       `json:",omitzero"` // group policy extension
-	TTL      int        `json:",omitzero"`
+	TTL      int        `json:",omitzero"` // -1 takes the inner packet's, 0 lets the kernel choose
 	TOS      int        `json:",omitzero"` // 1 takes the inner packet's
-	Ageing   int        `json:",omitzero"` // seconds that learnt entries stay; 0 is the kernel's 300
+	Ageing   int        `json:",omitzero"` // seconds that learnt entries stay; 0 is the kernel's 300, -1 for ever
 	Limit    int        `json:",omitzero"` // most FDB entries; 0 is no limit
 	PortLow  int        `json:",omitzero"` // first UDP source port; 0 lets the kernel choose
 	PortHigh int        `json:",omitzero"` // last UDP source port
+	External bool       `json:",omitzero"` // routes say VNI and remote, packet by packet
+	Filter   bool       `json:",omitzero"` // External: only of the VNIs that are told
+	RemSumTx bool       `json:",omitzero"` // remote checksum offload for what is sent
+	RemSumRx bool       `json:",omitzero"` // remote checksum offload for what comes
 	Proxy    bool       `json:",omitzero"` // answer ARP from the neighbour table
 	RSC      bool       `json:",omitzero"` // route short circuit
 	L2Miss   bool       `json:",omitzero"` // tell of stations that are not in the FDB
@@ -77,17 +89,28 @@ type Addr struct {
 	Prefix    netip.Prefix `json:",omitzero"` // the address with its prefix length, host bits kept
 	Peer      netip.Prefix `json:",omitzero"`
 	Broadcast netip.Addr   `json:",omitzero"`
+	Anycast   netip.Addr   `json:",omitzero"`
 	Scope     string       `json:",omitzero"` // global, link, host or a number; "" is the kernel's choice
 	Label     string       `json:",omitzero"`
+	Metric    int          `json:",omitzero"` // of its connected route
 	NoPrefix  bool         `json:",omitzero"` // do not make the connected route
 	NoDAD     bool         `json:",omitzero"` // IPv6: use it at once, without looking for other holders
+	Home      bool         `json:",omitzero"` // IPv6: a mobile node's home
+	Templates bool         `json:",omitzero"` // IPv6: make temporary addresses from it
+	AutoJoin  bool         `json:",omitzero"` // join the multicast group that it is
+	Eager     bool         `json:",omitzero"` // IPv6: use it before it is known that nobody else has it
+	Life      *Life        `json:",omitzero"` // nil is for ever
 
 	// Known after List.
-	Flags     []string      `json:"-"` // secondary, dynamic, tentative, … as ip shows them
-	Valid     time.Duration `json:"-"` // rest of its life; 0 is forever
-	Preferred time.Duration `json:"-"` // rest of its life as a source; 0 is forever
-	Other     bool          `json:"-"` // the kernel says more of it than these fields can
+	Flags []string `json:"-"` // secondary, dynamic, tentative, … as ip shows them
+	Other bool     `json:"-"` // the kernel says more of it than these fields can
 }
+
+// A Life is how long an address lasts, in seconds. Preferred is how long it is a source of new connections.
+type Life struct{ Valid, Preferred uint32 }
+
+// Forever is a Life without end.
+const Forever = 1<<32 - 1
 
 // AnyTable as a Route's Table makes List return the routes of all tables.
 const AnyTable = -1
@@ -96,6 +119,8 @@ const AnyTable = -1
 type Route struct {
 	Type     string       `json:",omitzero"` // unicast when "", or blackhole, unreachable, prohibit, throw, local, …
 	Dst      netip.Prefix `json:",omitzero"` // the default route is 0.0.0.0/0 or ::/0
+	From     netip.Prefix `json:",omitzero"` // IPv6: for packets from there alone
+	TOS      int          `json:",omitzero"` // IPv4: for packets of this type of service alone
 	Hops     []Hop        `json:",omitzero"` // one, or several that share the load
 	Src      netip.Addr   `json:",omitzero"`
 	Metric   int          `json:",omitzero"`
@@ -104,10 +129,22 @@ type Route struct {
 	Scope    string       `json:",omitzero"` // global, link, host or a number; "" is the kernel's choice
 	MTU      int          `json:",omitzero"` // bytes; 0 says nothing
 	AdvMSS   int          `json:",omitzero"` // bytes; 0 says nothing
+	Metrics  Options      `json:",omitzero"` // others, such as "initcwnd": "10", "rtt" in ms; "lock mtu": "on"
+	Realms   int          `json:",omitzero"` // from in the upper 16 bits, to in the lower
+	NextHop  int          `json:",omitzero"` // a nexthop object, in place of Hops
+	Expires  int          `json:",omitzero"` // IPv6: seconds that it stays
+	Pref     string       `json:",omitzero"` // IPv6: low, medium or high; "" is medium
 
 	// Known after List.
-	Pref  string `json:"-"` // low, medium or high for IPv6
-	Other bool   `json:"-"` // the kernel says more of it than these fields can
+	Other string `json:"-"` // the kernel says more of it than these fields can: what that is
+
+	// Known after Lookup.
+	Cached     bool     `json:"-"` // it is the kernel's answer for one packet
+	CacheFlags []string `json:"-"` // local, mc, brd, redirected, …
+	In         string   `json:"-"` // the link that the packet comes from
+	Mark       int      `json:"-"`
+	UID        *int     `json:"-"` // who sends
+	Error      int      `json:"-"` // a number of the kernel's
 }
 
 // A Hop is one way that a Route takes.
@@ -120,30 +157,47 @@ type Hop struct {
 	Flags []string `json:"-"` // dead, linkdown, known after List
 }
 
+// AnyState as a Neigh's State makes List return those that the kernel makes by itself as well.
+const AnyState = "all"
+
 // A Neigh is a neighbour's link-layer address.
 type Neigh struct {
-	IP      netip.Addr `json:",omitzero"`
-	Dev     string     `json:",omitzero"`
-	Address MAC        `json:",omitzero"`
-	State   string     `json:",omitzero"` // permanent when "", or reachable, stale, noarp, …
+	IP       netip.Addr `json:",omitzero"`
+	Dev      string     `json:",omitzero"`
+	Address  MAC        `json:",omitzero"`
+	State    string     `json:",omitzero"` // permanent when "", or reachable, stale, noarp, …
+	Proxy    bool       `json:",omitzero"` // answer for it
+	Router   bool       `json:",omitzero"`
+	Learned  bool       `json:",omitzero"` // somebody outside of the kernel keeps it
+	Managed  bool       `json:",omitzero"` // the kernel keeps it fresh
+	Use      bool       `json:",omitzero"` // look for it now
+	Protocol int        `json:",omitzero"` // who made it
 
-	Router bool `json:"-"` // known after List
+	// Known after List.
+	Offload bool        `json:"-"`
+	Stats   *NeighStats `json:"-"`
 }
+
+// NeighStats are how a neighbour, or an FDB entry, was used. Times are seconds ago.
+type NeighStats struct{ Used, Confirmed, Updated, References, Probes int }
 
 // An FDB entry says behind which remote a link-layer address is found.
 type FDB struct {
-	Address MAC        `json:",omitzero"`
-	Dev     string     `json:",omitzero"`
-	Dst     netip.Addr `json:",omitzero"` // VTEP of a vxlan; invalid for a bridge's port
-	Master  bool       `json:",omitzero"` // the bridge's table, not the device's own
-	State   string     `json:",omitzero"` // permanent when "", or static, dynamic
-	VLAN    int        `json:",omitzero"`
-	Port    int        `json:",omitzero"`
-	VNI     int        `json:",omitzero"`
-	Via     string     `json:",omitzero"`
+	Address   MAC        `json:",omitzero"`
+	Dev       string     `json:",omitzero"`
+	Dst       netip.Addr `json:",omitzero"` // VTEP of a vxlan; invalid for a bridge's port
+	Master    bool       `json:",omitzero"` // the bridge's table, not the device's own
+	State     string     `json:",omitzero"` // permanent when "", or static, dynamic
+	VLAN      int        `json:",omitzero"`
+	Port      int        `json:",omitzero"`
+	VNI       int        `json:",omitzero"`
+	SourceVNI int        `json:",omitzero"`
+	NextHop   int        `json:",omitzero"` // a nexthop object, in place of Dst
+	Via       string     `json:",omitzero"`
 
-	Bridge string   `json:"-"` // the bridge whose table it is in, known after List
-	Flags  []string `json:"-"` // extern_learn, offload, sticky, known after List
+	Bridge string      `json:"-"` // the bridge whose table it is in, known after List
+	Flags  []string    `json:"-"` // router, extern_learn, offload, master, sticky, known after List
+	Stats  *NeighStats `json:"-"` // known after List
 }
 
 // A Secret is a key that prints as "(hidden)", in logs and JSON too.

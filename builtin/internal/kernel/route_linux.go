@@ -10,6 +10,9 @@ import (
 // bootProtocol says that a person or a script made the route, and not a routing daemon.
 const bootProtocol = unix.RTPROT_BOOT
 
+// rtaNextHop is RTA_NH_ID.
+const rtaNextHop = 30
+
 var routeTypes = spelling{
 	unix.RTN_UNSPEC: "", unix.RTN_UNICAST: "unicast", unix.RTN_LOCAL: "local", unix.RTN_BROADCAST: "broadcast",
 	unix.RTN_ANYCAST: "anycast", unix.RTN_MULTICAST: "multicast", unix.RTN_BLACKHOLE: "blackhole",
@@ -33,6 +36,10 @@ func routeHeader(verb Verb, r Route) (*nl.RtMsg, error) {
 	header := nl.NewRtDelMsg()
 	header.Family = family(r.Dst.Addr())
 	header.Dst_len = uint8(r.Dst.Bits())
+	header.Tos = uint8(r.TOS)
+	if r.From.IsValid() {
+		header.Src_len = uint8(r.From.Bits())
+	}
 	if t := r.table(); t < 256 {
 		header.Table = uint8(t)
 	} else {
@@ -96,11 +103,25 @@ func (n numbers) routeAttrs(r Route) (attrs, error) {
 	}
 	a.ip(unix.RTA_PREFSRC, r.Src)
 	a.said32(unix.RTA_PRIORITY, r.Metric)
-	var metrics attrs
-	metrics.said32(unix.RTAX_MTU, r.MTU)
-	metrics.said32(unix.RTAX_ADVMSS, r.AdvMSS)
+	metrics, err := r.metricAttrs()
+	if err != nil {
+		return nil, err
+	}
 	if metrics != nil {
 		a.nest(unix.RTA_METRICS, metrics)
+	}
+	if r.From.Bits() > 0 {
+		a.ip(unix.RTA_SRC, r.From.Addr())
+	}
+	a.said32(unix.RTA_FLOW, r.Realms)
+	a.said32(rtaNextHop, r.NextHop)
+	a.said32(unix.RTA_EXPIRES, r.Expires)
+	if r.Pref != "" {
+		pref, err := preferences.number(r.Pref)
+		if err != nil {
+			return nil, err
+		}
+		a.u8(unix.RTA_PREF, pref)
 	}
 	if len(r.Hops) == 1 {
 		index, err := n.of(r.Hops[0].Dev)

@@ -1,13 +1,17 @@
 package kernel
 
 import (
+	"cmp"
+	"fmt"
+	"io/fs"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// listRoutes lists one table, or all for AnyTable, in the family of Dst or in both. Other fields of like narrow the list
+// listRoutes lists one table, or all for AnyTable, in the family of Dst or in both. All of one family's table that is not there
+// is fs.ErrNotExist. Other fields of like narrow the list
 // when they are set: Dst to exactly this prefix, and the device of its only hop, Protocol and Metric.
 func (s *system) listRoutes(like Route) ([]Object, error) {
 	index, err := s.index(like.hop().Dev)
@@ -28,7 +32,10 @@ func (s *system) listRoutes(like Route) ([]Object, error) {
 				list = append(list, r)
 			}
 		})
-		// A table that never had a route is not there.
+		// A table that never had a route is not there, of which only who asks for all of it needs to know.
+		if missing(err) && like.Dst.Addr().IsValid() && !like.Dst.IsValid() {
+			return nil, fs.ErrNotExist
+		}
 		if err != nil && !missing(err) {
 			return nil, err
 		}
@@ -42,7 +49,7 @@ func (r Route) fits(like Route) bool {
 
 func readRoute(m []byte, names names) Route {
 	header := nl.DeserializeRtMsg(m)
-	r := Route{Table: int(header.Table), Protocol: int(header.Protocol), Other: header.Tos != 0 || header.Src_len != 0}
+	r := Route{Table: int(header.Table), Protocol: int(header.Protocol), TOS: int(header.Tos), Cached: header.Flags&unix.RTM_F_CLONED != 0}
 	if header.Type != unix.RTN_UNICAST {
 		r.Type = routeTypes.word(int(header.Type))
 	}
@@ -61,13 +68,15 @@ func readRoute(m []byte, names names) Route {
 		switch kind {
 		case unix.RTA_DST:
 			dst = addr(value)
+		case unix.RTA_SRC:
+			r.From = netip.PrefixFrom(addr(value), int(header.Src_len))
 		case unix.RTA_OIF:
 			one.Dev = names.of(number(value))
 		case unix.RTA_MULTIPATH:
 			r.Hops = readHops(value, names)
 		default:
 			one.readVia(kind, value)
-			r.readAttr(kind, value)
+			r.readAttr(kind, value, names)
 		}
 	})
 	r.Dst = netip.PrefixFrom(dst, int(header.Dst_len))
@@ -77,12 +86,15 @@ func readRoute(m []byte, names names) Route {
 	if r.Table == mainTable {
 		r.Table = 0
 	}
+	if r.Cached {
+		r.CacheFlags = flags(int(header.Flags), cacheFlags)
+	}
 	return r
 }
 
 var preferences = spelling{0: "medium", 1: "high", 3: "low"}
 
-func (r *Route) readAttr(kind int, value []byte) {
+func (r *Route) readAttr(kind int, value []byte, names names) {
 	switch kind {
 	case unix.RTA_TABLE:
 		r.Table = number(value)
@@ -93,27 +105,51 @@ func (r *Route) readAttr(kind int, value []byte) {
 	case unix.RTA_PREF:
 		r.Pref = preferences.word(number(value))
 	case unix.RTA_METRICS:
-		visit(value, func(kind int, value []byte) {
-			switch kind {
-			case unix.RTAX_MTU:
-				r.MTU = number(value)
-			case unix.RTAX_ADVMSS:
-				r.AdvMSS = number(value)
-			default:
-				r.Other = true
-			}
-		})
+		r.Other = cmp.Or(r.Other, r.readMetrics(value))
+	case unix.RTA_FLOW:
+		r.Realms = number(value)
+	case rtaNextHop:
+		r.NextHop = number(value)
+	case unix.RTA_IIF:
+		r.In = names.of(number(value))
+	case unix.RTA_UID:
+		r.UID = new(number(value))
+	case unix.RTA_MARK:
+		r.Mark = number(value)
 	case unix.RTA_CACHEINFO:
-		r.Other = r.Other || len(value) >= 12 && number(value[8:12]) != 0 // it expires
-	case unix.RTA_GATEWAY, unix.RTA_VIA:
+		r.readCache(value)
+	case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_SRC:
 	default:
-		r.Other = true
+		r.Other = fmt.Sprintf("attribute %d", kind)
 	}
 }
 
+// readCache reads a struct rta_cacheinfo, of which ip shows what is not 0. Times are in hundredths of a second.
+func (r *Route) readCache(b []byte) {
+	at := func(i int) int {
+		if len(b) < 4*i+4 {
+			return 0
+		}
+		return number(b[4*i : 4*i+4])
+	}
+	const hertz = 100
+	r.Expires, r.Error = int(int32(at(2)))/hertz, at(3)
+	if at(5) != 0 || at(6) != 0 || at(7) != 0 {
+		r.Other = "ipid"
+	}
+}
+
+// cacheFlags are ip's words, in its order.
+var cacheFlags = []flag{
+	{0x80000000, "local"}, {0x40000000, "reject"}, {0x20000000, "mc"}, {0x10000000, "brd"}, {0x08000000, "dst-nat"},
+	{0x00800000, "src-nat"}, {0x00400000, "masq"}, {0x00020000, "dst-direct"}, {0x04000000, "src-direct"},
+	{0x00040000, "redirected"}, {0x01000000, "redirect"}, {0x00200000, "fastroute"}, {0x00010000, "notify"},
+}
+
 var hopFlags = []flag{
-	{unix.RTNH_F_DEAD, "dead"}, {unix.RTNH_F_PERVASIVE, "pervasive"}, {unix.RTNH_F_OFFLOAD, "offload"},
+	{unix.RTNH_F_DEAD, "dead"}, {unix.RTNH_F_PERVASIVE, "pervasive"}, {unix.RTNH_F_OFFLOAD, "offload"}, {unix.RTNH_F_TRAP, "trap"},
 	{unix.RTNH_F_LINKDOWN, "linkdown"}, {unix.RTNH_F_UNRESOLVED, "unresolved"},
+	{unix.RTM_F_OFFLOAD, "rt_offload"}, {unix.RTM_F_TRAP, "rt_trap"},
 }
 
 func (h *Hop) readVia(kind int, value []byte) {

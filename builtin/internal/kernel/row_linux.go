@@ -67,12 +67,13 @@ func (n numbers) row(o Object) (r row, ok bool, err error) {
 	case Neigh:
 		r.lladdr, ok = hardware(o.Address)
 		r.seat = seat{table: question{unix.RTM_GETNEIGH, family(o.IP), 0}, dst: o.IP}
-		return n.onLink(r, ok && stateOr(o.State) == "permanent", o.Dev)
+		plain := !o.Proxy && !o.Router && !o.Learned && !o.Managed && o.Protocol == 0
+		return n.onLink(r, ok && plain && stateOr(o.State) == "permanent", o.Dev)
 	case FDB:
 		r.station, ok = hardware(o.Address)
 		r.table = question{unix.RTM_GETNEIGH, unix.AF_BRIDGE, 0}
 		r.vlan, r.vni, r.via = uint16(o.VLAN), uint32(o.VNI), o.Dst
-		return n.onLink(r, ok && !o.Master && !perishes(o), o.Dev)
+		return n.onLink(r, ok && !o.Master && !perishes(o) && o.NextHop == 0 && o.SourceVNI == 0, o.Dev)
 	}
 	return row{}, false, nil
 }
@@ -88,7 +89,8 @@ func (n numbers) onLink(r row, ok bool, dev string) (row, bool, error) {
 
 func (n numbers) routeRow(o Route) (row, bool, error) {
 	simple := len(o.Hops) == 1 && (o.Type == "" || o.Type == "unicast") && o.Table >= 0 &&
-		!o.Src.IsValid() && o.Scope == "" && o.MTU == 0 && o.AdvMSS == 0
+		!o.Src.IsValid() && o.Scope == "" && o.MTU == 0 && o.AdvMSS == 0 && o.Metrics == nil && o.TOS == 0 && !o.From.IsValid() &&
+		o.Realms == 0 && o.NextHop == 0 && o.Expires == 0 && o.Pref == ""
 	if !simple {
 		return row{}, false, nil
 	}

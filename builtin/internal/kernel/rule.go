@@ -17,12 +17,34 @@ type Rule struct {
 	Out      string       `json:",omitzero"` // the link that a socket is bound to
 	Mark     int          `json:",omitzero"`
 	Mask     int          `json:",omitzero"` // of Mark; 0 is all of its bits
-	Type     string       `json:",omitzero"` // look a route up when "", or blackhole, unreachable, prohibit
+	TOS      int          `json:",omitzero"`
+	Users    *Range       `json:",omitzero"` // who sends
+	Carries  int          `json:",omitzero"` // the protocol above IP, by its number
+	FromPort *Range       `json:",omitzero"`
+	ToPort   *Range       `json:",omitzero"`
+	Tunnel   int          `json:",omitzero"` // the number of the tunnel that packets came by
+	Type     string       `json:",omitzero"` // look a route up when "", or blackhole, unreachable, prohibit, goto, nop
+	Goto     int          `json:",omitzero"` // the priority to go on at, for type goto
+	VRF      bool         `json:",omitzero"` // look routes up in the table of the packets' VRF
+	Realms   int          `json:",omitzero"` // from in the upper 16 bits, to in the lower
+	Protocol int          `json:",omitzero"` // who made it
 	Table    int          `json:",omitzero"` // where to look; 0 is main, 254, and any when deleted
 	Suppress *int         `json:",omitzero"` // pass over routes to prefixes that are no longer than this
 
 	// Known after List.
-	Other bool `json:"-"` // the kernel says more of it than these fields can
+	InDetached, OutDetached bool `json:"-"` // the link is not there
+	Unresolved              bool `json:"-"` // there is no rule to go to
+	Other                   bool `json:"-"` // the kernel says more of it than these fields can
+}
+
+// A Range is what lies between two numbers, both of them inside.
+type Range struct{ First, Last int }
+
+func (r Range) String() string {
+	if r.First == r.Last {
+		return strconv.Itoa(r.First)
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
 }
 
 // Key is "rule" with all that it says, since there may be any number of rules.
@@ -37,11 +59,29 @@ func (r Rule) command(verb Verb) string {
 	w.when(r.From.IsValid(), "from", r.From.String())
 	w.when(r.To.IsValid(), "to", r.To.String())
 	w.when(r.Mark != 0 || r.Mask != 0, "fwmark", r.mark())
+	w.when(r.TOS != 0, "tos", fmt.Sprintf("%#x", r.TOS))
 	w.text("iif", r.In)
 	w.text("oif", r.Out)
-	if r.Type != "" {
+	if r.Users != nil {
+		w.add("uidrange", fmt.Sprintf("%d-%d", r.Users.First, r.Users.Last))
+	}
+	w.number("ipproto", r.Carries)
+	if r.FromPort != nil {
+		w.add("sport", r.FromPort.String())
+	}
+	if r.ToPort != nil {
+		w.add("dport", r.ToPort.String())
+	}
+	w.number("tun_id", r.Tunnel)
+	w.when(r.VRF, "l3mdev")
+	w.when(r.Realms != 0, "realms", fmt.Sprintf("%d/%d", r.Realms>>16, r.Realms&0xffff))
+	w.number("protocol", r.Protocol)
+	switch {
+	case r.Type == "goto":
+		w.add("goto", strconv.Itoa(r.Goto))
+	case r.Type != "":
 		w.add(r.Type)
-	} else {
+	default:
 		w.number("table", r.Table)
 	}
 	if r.Suppress != nil {
@@ -62,8 +102,13 @@ func (r Rule) covers(have Rule) bool {
 	return r.IPv6 == have.IPv6 && r.Not == have.Not &&
 		unsaidOr(r.Priority, have.Priority) && unsaidOr(r.From, have.From) && unsaidOr(r.To, have.To) &&
 		unsaidOr(r.In, have.In) && unsaidOr(r.Out, have.Out) && unsaidOr(r.Mark, have.Mark) && unsaidOr(r.Mask, have.Mask) &&
+		unsaidOr(r.TOS, have.TOS) && unsaidOr(r.Carries, have.Carries) && unsaidOr(r.Tunnel, have.Tunnel) && unsaidOr(r.Goto, have.Goto) &&
+		unsaidOr(r.VRF, have.VRF) && unsaidOr(r.Protocol, have.Protocol) &&
+		r.Users.covers(have.Users) && r.FromPort.covers(have.FromPort) && r.ToPort.covers(have.ToPort) &&
 		unsaidOr(r.Type, have.Type) && unsaidOr(r.Table, have.Table) &&
 		(r.Suppress == nil || have.Suppress != nil && *r.Suppress == *have.Suppress)
 }
+
+func (r *Range) covers(have *Range) bool { return r == nil || have != nil && *r == *have }
 
 func unsaidOr[T comparable](want, got T) bool { return want == *new(T) || want == got }

@@ -1,14 +1,26 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
-// Flags of linux/fib_rules.h: FIB_RULE_INVERT, and those of rules for links that are not there.
-const ruleInvert, ruleDetached = 0x2, 0x8 | 0x10
+// Flags of linux/fib_rules.h.
+const (
+	ruleInvert      = 0x2
+	ruleUnresolved  = 0x4
+	ruleInDetached  = 0x8
+	ruleOutDetached = 0x10
+)
+
+// Attributes of linux/fib_rules.h that the libraries do not name alike.
+const (
+	ruleL3mdev, ruleUsers, ruleProtocol, ruleCarries, ruleFromPort, ruleToPort = 19, 20, 21, 22, 23, 24
+	ruleTunnel                                                                 = 12
+)
 
 var ruleActions = spelling{
 	unix.FR_ACT_UNSPEC: "any", unix.FR_ACT_TO_TBL: "", unix.FR_ACT_GOTO: "goto", unix.FR_ACT_NOP: "nop",
@@ -48,8 +60,10 @@ func ruleRequest(verb Verb, r Rule) (message, error) {
 	if r.Suppress != nil {
 		a.u32(unix.FRA_SUPPRESS_PREFIXLEN, *r.Suppress)
 	}
+	header.Tos = uint8(r.TOS)
+	r.selectors(&a)
 	table := r.Table
-	if table == 0 && verb == Add && r.Type == "" {
+	if table == 0 && verb == Add && r.Type == "" && !r.VRF {
 		table = mainTable
 	}
 	if table < 256 {
@@ -58,6 +72,34 @@ func ruleRequest(verb Verb, r Rule) (message, error) {
 		a.u32(unix.FRA_TABLE, table)
 	}
 	return request(verb, unix.RTM_NEWRULE, unix.RTM_DELRULE, header, a), nil
+}
+
+// selectors puts what else packets are chosen by, and what becomes of them.
+func (r Rule) selectors(a *attrs) {
+	if r.Users != nil {
+		a.put(ruleUsers, append(nl.Uint32Attr(uint32(r.Users.First)), nl.Uint32Attr(uint32(r.Users.Last))...))
+	}
+	if r.Carries != 0 {
+		a.u8(ruleCarries, r.Carries)
+	}
+	for kind, ports := range map[int]*Range{ruleFromPort: r.FromPort, ruleToPort: r.ToPort} {
+		if ports != nil {
+			a.put(kind, append(nl.Uint16Attr(uint16(ports.First)), nl.Uint16Attr(uint16(ports.Last))...))
+		}
+	}
+	if r.Tunnel != 0 {
+		a.put(ruleTunnel, binary.BigEndian.AppendUint64(nil, uint64(r.Tunnel)))
+	}
+	if r.VRF {
+		a.u8(ruleL3mdev, 1)
+	}
+	a.said32(unix.FRA_FLOW, r.Realms)
+	if r.Protocol != 0 {
+		a.u8(ruleProtocol, r.Protocol)
+	}
+	if r.Type == "goto" {
+		a.u32(unix.FRA_GOTO, r.Goto)
+	}
 }
 
 // prefix puts the address of a prefix that is said, and returns its length.
@@ -93,7 +135,8 @@ func readRule(m []byte) Rule {
 	header := nl.DeserializeRtMsg(m)
 	r := Rule{
 		IPv6: header.Family == unix.AF_INET6, Not: header.Flags&ruleInvert != 0, Type: ruleActions.word(int(header.Type)),
-		Table: int(header.Table), Other: header.Tos != 0 || header.Flags&ruleDetached != 0 || header.Type == unix.FR_ACT_GOTO || header.Type == unix.FR_ACT_NOP,
+		Table: int(header.Table), TOS: int(header.Tos), Unresolved: header.Flags&ruleUnresolved != 0,
+		InDetached: header.Flags&ruleInDetached != 0, OutDetached: header.Flags&ruleOutDetached != 0,
 	}
 	visit(m[unix.SizeofRtMsg:], func(kind int, value []byte) {
 		switch kind {
@@ -131,9 +174,27 @@ func (r *Rule) readAttr(kind int, value []byte) {
 		if n := number(value); n != 1<<32-1 {
 			r.Suppress = &n
 		}
-	case unix.FRA_PROTOCOL:
+	case ruleProtocol:
+		r.Protocol = number(value)
+	case ruleUsers:
+		r.Users = &Range{number(value[:4]), number(value[4:])}
+	case ruleCarries:
+		r.Carries = number(value)
+	case ruleFromPort:
+		r.FromPort = &Range{number(value[:2]), number(value[2:])}
+	case ruleToPort:
+		r.ToPort = &Range{number(value[:2]), number(value[2:])}
+	case ruleTunnel:
+		r.Tunnel = int(binary.BigEndian.Uint64(value))
+	case ruleL3mdev:
+		r.VRF = number(value) != 0
+	case unix.FRA_FLOW:
+		r.Realms = number(value)
+	case unix.FRA_GOTO:
+		r.Goto = number(value)
 	case unix.FRA_SUPPRESS_IFGROUP:
 		r.Other = r.Other || number(value) != 1<<32-1
+	case 18: // padding
 	default:
 		r.Other = true
 	}

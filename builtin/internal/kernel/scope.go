@@ -108,7 +108,7 @@ func (s *Scopes) LinkMTU(ctx context.Context, scope string) (int, error) {
 
 // link is the link of that name, nil when there is none.
 func (s *Scopes) link(ctx context.Context, name string) (*Link, error) {
-	list, err := s.kernel.List(ctx, Link{Name: name})
+	list, err := s.kernel.List(ctx, Link{Name: name, Details: new(Details)})
 	if err != nil || len(list) == 0 {
 		return nil, err
 	}

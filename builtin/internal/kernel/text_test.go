@@ -21,7 +21,7 @@ func TestOperationsPrintAsCommands(t *testing.T) {
 		{Op{Add, Link{Name: "vx", Kind: "vxlan", VXLAN: &VXLAN{ID: 1, Port: 8472}}}, "ip link add vx type vxlan id 1 dstport 8472 nolearning"},
 		{Op{Add, Link{Name: "vx", Kind: "vxlan", Lower: "eth0", MTU: 1450, VXLAN: &VXLAN{ID: 1, Local: ip("192.0.2.1"), Remote: ip("239.1.1.1"), Learning: true, TTL: 5, GBP: true, Checksum: new(false)}}},
 			"ip link add vx mtu 1450 type vxlan id 1 group 239.1.1.1 local 192.0.2.1 dev eth0 ttl 5 gbp noudpcsum"},
-		{Op{Add, Link{Name: "v7", Kind: "vlan", Lower: "eth0", VLAN: 7}}, "ip link add link eth0 v7 type vlan id 7"},
+		{Op{Add, Link{Name: "v7", Kind: "vlan", Lower: "eth0", Options: Options{"id": "7"}}}, "ip link add link eth0 v7 type vlan id 7"},
 		{Op{Add, Link{Name: "a", Kind: "veth", Peer: "b"}}, "ip link add name a type veth peer name b"},
 		{Op{Set, Link{Name: "vx", MTU: 1450}}, "ip link set dev vx mtu 1450"},
 		{Op{Set, Link{Name: "vx", Rename: "vy", NoMaster: true, Alias: "it's $HOME", State: Down}}, `ip link set dev vx name vy alias "it's \$HOME" nomaster down`},

@@ -69,7 +69,7 @@ func narrow(o Object) Object {
 	case Rule:
 		return Rule{IPv6: o.IPv6}
 	case Neigh:
-		return Neigh{Dev: o.Dev, IP: o.IP}
+		return Neigh{Dev: o.Dev, IP: o.IP, Proxy: o.Proxy}
 	case FDB:
 		return FDB{Dev: o.Dev, Address: o.Address}
 	case Device:
@@ -87,7 +87,7 @@ func means(o, have Object) bool {
 	switch o := o.(type) {
 	case Route:
 		h, ok := have.(Route)
-		return ok && o.table() == h.table() && o.Dst.Masked() == h.Dst.Masked() && (o.Metric == 0 || o.Metric == h.Metric) && o.covers(h)
+		return ok && o.table() == h.table() && o.TOS == h.TOS && o.From == h.From && o.Dst.Masked() == h.Dst.Masked() && (o.Metric == 0 || o.Metric == h.Metric) && o.covers(h)
 	case Rule:
 		h, ok := have.(Rule)
 		return ok && o.covers(h)
@@ -124,6 +124,7 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 		v.Local, v.Remote = orUnspecified(v.Local, l.VXLAN.Local), orUnspecified(v.Remote, l.VXLAN.Remote)
 		back.Lower, back.VXLAN = have.Lower, &v
 	}
+	back.restore(l, *have)
 	inverse := []Op{{Set, back}}
 	// A new link-layer address makes the kernel forget the neighbours, permanent ones too. A link that goes down loses its routes
 	// and its IPv6 addresses, also when it was down before it came up.
@@ -143,6 +144,34 @@ func orUnspecified(a, other netip.Addr) netip.Addr {
 		return netip.IPv6Unspecified()
 	}
 	return netip.IPv4Unspecified()
+}
+
+// restore says what the link has now of the things that it is about to be told.
+func (l *Link) restore(told, have Link) {
+	if told.Group != nil {
+		if l.Group = have.Group; l.Group == nil {
+			l.Group = new(int)
+		}
+	}
+	if told.Broadcast != "" {
+		l.Broadcast = have.Broadcast
+	}
+	if told.AddrGen != "" && have.Details != nil {
+		l.AddrGen = have.Details.AddrGen
+	}
+	for word := range told.Switches {
+		if l.Switches == nil {
+			l.Switches = Options{}
+		}
+		s := linkSwitches[word]
+		l.Switches[word] = onOff(slices.Contains(have.Flags, s.flag) != s.inverted)
+	}
+	if told.Options != nil {
+		l.Kind, l.Options = have.Kind, have.Options.before(have.Kind, told.Options)
+	}
+	if told.Port != nil {
+		l.Port = have.Port.before("bridge_slave", told.Port)
+	}
 }
 
 func (r *Run) inverseDevice(ctx context.Context, d Device) ([]Op, error) {
@@ -261,17 +290,41 @@ func exact(o Object) Object {
 	return r
 }
 
-// making is how a link is made that List has found.
+// making is how a link is made that List has found. The link-layer address of tunnels is their outer IP address.
 func (l Link) making() []Op {
 	anew := Link{
-		Name: l.Name, Kind: l.Kind, MTU: l.MTU, Address: l.Address, TxQueue: l.TxQueue,
-		Lower: l.Lower, Peer: l.Peer, VXLAN: l.VXLAN, VLAN: l.VLAN,
+		Name: l.Name, Kind: l.Kind, MTU: l.MTU, TxQueue: l.TxQueue, TxQueues: l.TxQueues, RxQueues: l.RxQueues,
+		Lower: l.Lower, Peer: l.Peer, VXLAN: l.VXLAN, Options: l.Options,
 	}
+	if l.Encap == "ether" || l.Encap == "" {
+		anew.Address = l.Address
+	}
+	if d := l.Details; d != nil && len(d.Sizes) >= 2 {
+		anew.TxQueues, anew.RxQueues = d.Sizes[0].Value, d.Sizes[1].Value
+	}
+	rest := Link{Name: l.Name, Alias: l.Alias, Master: l.Master, State: l.State, Group: l.Group}
+	rest.Switches = l.unusual()
 	ops := []Op{{Add, anew}}
-	if l.Alias != "" || l.Master != "" || l.State == Up {
-		ops = append(ops, Op{Set, Link{Name: l.Name, Alias: l.Alias, Master: l.Master, State: l.State}})
+	if rest.command(Set) != (Link{Name: l.Name}).command(Set) {
+		ops = append(ops, Op{Set, rest})
+	}
+	if l.Port != nil && l.Master != "" {
+		ops = append(ops, Op{Set, Link{Name: l.Name, Port: l.Port}})
 	}
 	return ops
+}
+
+// unusual are the switches that stand otherwise than a new link of the kind has them.
+func (l Link) unusual() (switches Options) {
+	for word, usual := range map[string]string{"allmulticast": "off", "promisc": "off", "dynamic": "off", "arp": "on", "multicast": "on"} {
+		s := linkSwitches[word]
+		state := onOff(slices.Contains(l.Flags, s.flag) != s.inverted)
+		certain := usual == "off" || l.Encap == "ether" && !slices.Contains([]string{"dummy", "vrf", "ifb"}, l.Kind)
+		if state != usual && certain && l.Flags != nil {
+			switches = switches.with(Options{word: state})
+		}
+	}
+	return switches
 }
 
 // carried is how to make what hangs on a link, each after what it needs. What the kernel makes by itself, or learns, is
