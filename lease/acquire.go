@@ -71,6 +71,9 @@ func (a *acquisition) try(ctx context.Context) (own Record, err error) {
 		a.left = Snapshot{}
 		return a.create(ctx, left)
 	}
+	if err := a.giveUp(ctx); err != nil {
+		return Record{}, err
+	}
 	s, err := a.store.Load(ctx)
 	if err != nil {
 		return Record{}, err
@@ -94,18 +97,37 @@ func (a *acquisition) try(ctx context.Context) (own Record, err error) {
 	return a.create(ctx, s)
 }
 
+// giveUp gives up the lease that was lost to another node, which may wait for that.
+func (m *Manager) giveUp(ctx context.Context) error {
+	m.mu.Lock()
+	lost := m.lost
+	m.mu.Unlock()
+	if lost.Revision == 0 {
+		return nil
+	}
+	if err := m.store.Delete(ctx, lost); err != nil && !errors.Is(err, ErrLost) {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = Record{}
+	return nil
+}
+
 // unfit says why the node's record cannot stay, or nothing.
 func (a *acquisition) unfit(r Record) string {
-	older := slices.DeleteFunc(slices.Clone(a.listed.Records), func(o Record) bool {
-		return o.Revision >= r.Revision || a.owns(o.Lease)
+	others := slices.DeleteFunc(slices.Clone(a.listed.Records), func(o Record) bool {
+		return o.Revision == r.Revision || o.Revision > r.Revision && !r.Reserved() || a.owns(o.Lease)
 	})
 	switch {
 	case !a.fits(r.Lease):
 		return "does not fit the network"
-	case !r.Reserved() && len(Snapshot{Records: older}.Free([]Lease{r.Lease})) == 0:
-		return "overlaps an older one" // an earlier run was ended while it was about to take it back
+	case len(Snapshot{Records: others}.Free([]Lease{r.Lease})) > 0:
+		return ""
+	case r.Reserved(): // without a look at who has the subnets
+		return "overlaps another node's lease"
 	}
-	return ""
+	return "overlaps an older one" // an earlier run was ended while it was about to take it back
 }
 
 // create takes free subnets.
@@ -153,13 +175,13 @@ func (a *acquisition) exhausted(ctx context.Context, p Pool, s Snapshot) error {
 
 // expiring counts the leases that are about to expire.
 func (a *acquisition) expiring(ctx context.Context, leases []Record) string {
-	left, err := a.store.Left(ctx, leases...)
+	expiries, err := a.store.Expiries(ctx, leases...)
 	if err != nil {
 		return "and how many soon expire is not known: " + err.Error()
 	}
 	n := 0
-	for _, d := range left {
-		if d <= soon {
+	for _, e := range expiries {
+		if e.Left <= soon {
 			n++
 		}
 	}

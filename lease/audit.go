@@ -10,22 +10,30 @@ import (
 
 // A Finding is something wrong with leases, found by looking at them and at nothing else.
 type Finding struct {
-	Kind string   // "unreadable", "misplaced", "overlap", "same public address" or "same node"
+	Kind string   // "unreadable", "misplaced", "orphan", "overlap", "same public address" or "same node"
 	Keys []string // of the records concerned, as found in the store: quote them
 	Text string   // what is wrong
 }
 
 // Audit looks for what cannot be right among the leases of a network: keys and values that are no leases, subnets that are
-// not the network's, overlapping ones, and nodes or public addresses that have more than one lease.
-func Audit(n Network, s Snapshot) []Finding {
+// not the network's, leases without a node, overlapping ones, and nodes or public addresses that have more than one lease. The
+// expiries are those of the records, or none.
+func Audit(n Network, s Snapshot, expiries []Expiry) []Finding {
 	var findings []Finding
 	for _, u := range s.Unreadable {
 		findings = append(findings, Finding{"unreadable", []string{u.Key}, u.Err.Error()})
 	}
 	nodes, addresses := map[string][]string{}, map[string][]string{}
-	for _, r := range s.Records {
+	for i, r := range s.Records {
 		if err := n.Admits(r.Lease); err != nil {
 			findings = append(findings, Finding{"misplaced", []string{r.Key()}, err.Error()})
+		}
+		var e Expiry
+		if expiries != nil {
+			e = expiries[i]
+		}
+		if why := r.orphaned(e); why != "" {
+			findings = append(findings, Finding{"orphan", []string{r.Key()}, why})
 		}
 		if r.NodeID != "" {
 			nodes[r.NodeID] = append(nodes[r.NodeID], r.Key())
@@ -40,6 +48,18 @@ func Audit(n Network, s Snapshot) []Finding {
 	findings = append(findings, shared("same public address", addresses)...)
 	findings = append(findings, shared("same node", nodes)...)
 	return findings
+}
+
+// orphaned says why the record seems to have no node, if so. A node that runs overlayd renews its lease every third of its time;
+// when one that runs flannel does is not known.
+func (r Record) orphaned(e Expiry) string {
+	switch {
+	case r.Reserved() && r.NodeID == "" && !r.publicIP().IsValid():
+		return "it is reserved for nobody: it names neither a node nor a public address"
+	case r.NodeID != "" && e.Age > 2*e.Left:
+		return fmt.Sprintf("its node has not renewed it for %s: it is down or cut off", e.Age)
+	}
+	return ""
 }
 
 // Admits says why the lease is none of the network's, if so: it needs one subnet from each pool, and no other.

@@ -35,6 +35,7 @@ func (m *Manager) Hold(ctx context.Context) error {
 			retry.reset()
 			check, next = m.renew, m.renewal()
 		case errors.Is(err, ErrLost):
+			m.lose()
 			return fmt.Errorf("hold lease %s: %w", m.Own(), err)
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -47,6 +48,13 @@ func (m *Manager) Hold(ctx context.Context) error {
 
 // renewal is when to renew next: early enough that two more attempts fit in before the lease expires.
 func (m *Manager) renewal() time.Duration { return jitter(m.o.TTL / 3) }
+
+// lose remembers that the lease is another node's, which may wait for this one to give it up.
+func (m *Manager) lose() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost = m.own
+}
 
 func (m *Manager) renew(ctx context.Context) error { return m.store.Renew(ctx, m.ownRecord()) }
 

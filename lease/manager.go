@@ -32,6 +32,7 @@ type Manager struct {
 	mu    sync.Mutex
 	own   Record   // as last written; zero until acquired
 	want  Lease    // what it should say
+	lost  Record   // to another node, and not yet given up; zero if none is
 	known Snapshot // from before own was written, for Peers to begin with; zero if there is none so fresh
 }
 
@@ -71,6 +72,9 @@ func (m *Manager) Republish(want Lease) (Lease, error) {
 // Release gives the lease back, so that another node can have its subnets at once. A reservation stays, and so does what
 // is not this node's any more.
 func (m *Manager) Release(ctx context.Context) error {
+	if err := m.giveUp(ctx); err != nil {
+		return fmt.Errorf("release lost lease: %w", err)
+	}
 	own := m.ownRecord()
 	if own.Reserved() { // or none is held
 		return nil

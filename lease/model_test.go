@@ -84,6 +84,7 @@ var actions = []struct {
 	{"time passes", (*model).wait},
 	{"flannel takes a subnet", (*model).flannel},
 	{"a subnet is reserved", func(m *model, s step) { m.put(s.lease().Key(), s.lease()) }},
+	{"a lease is reserved for another node", (*model).reserveOver},
 	{"garbage is written", func(m *model, s step) { m.touch(m.key(s)); m.store.Put(m.key(s), s.Garbage) }},
 	{"a lease is overwritten", (*model).overwrite},
 	{"a lease changes", (*model).change},
@@ -208,6 +209,14 @@ func (m *model) overwrite(s step) {
 	if s.Yes {
 		l.NodeID = "somebody"
 	}
+	l.V4.Subnet, l.V6.Subnet, _ = lease.ParseKey(key)
+	m.put(key, l)
+}
+
+// reserveOver is what a person does who follows flannel's recipe for reservations without a look at who has the subnet.
+func (m *model) reserveOver(s step) {
+	key, l := m.key(s), s.lease()
+	l.V4.PublicIP = node(s.Host % 100).V4.PublicIP
 	l.V4.Subnet, l.V6.Subnet, _ = lease.ParseKey(key)
 	m.put(key, l)
 }

@@ -142,7 +142,7 @@ func (m *model) check() {
 	m.before, m.touched, m.waited = now, map[string]bool{}, false
 }
 
-// noSubnetTwice leaves reservations to whoever reserves a subnet that a node has.
+// noSubnetTwice leaves reservations to whoever reserves a subnet that a node has: see settled.
 func (m *model) noSubnetTwice(now lease.Snapshot) {
 	for i, r := range now.Records {
 		for _, o := range now.Records[:i] {
@@ -195,6 +195,11 @@ func (m *model) settled() {
 				m.failf("%s has no lease, though its network %v has free subnets: %+v", n.id, n.network, m.before)
 			}
 			continue
+		}
+		for _, o := range m.nodes {
+			if o != n && overlap(o.own, n.own) {
+				m.failf("%s holds %s, and %s %s", o.id, o.own, n.id, n.own)
+			}
 		}
 		if !slices.ContainsFunc(m.before.Records, func(r lease.Record) bool { return r.Equal(n.own) }) {
 			m.failf("%s holds %s, of which the store says %+v", n.id, n.own, m.before.Records)

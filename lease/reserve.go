@@ -21,32 +21,30 @@ func Reserve(ctx context.Context, store Store, n Network, l Lease) (Record, erro
 		}
 		i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Key() == l.Key() })
 		switch {
-		case i >= 0 && !sameNode(s.Records[i].Lease, l):
+		case i >= 0 && !s.Records[i].SameNode(l):
 			return Record{}, fmt.Errorf("reserve %s: %w by %s", l, ErrTaken, s.Records[i].holder())
 		case i >= 0:
-			l = s.Records[i].naming(l)
+			r, err := store.Update(ctx, s.Records[i], 0, s.Records[i].naming(l))
+			if !errors.Is(err, ErrLost) {
+				return r, err
+			}
+			continue // somebody wrote meanwhile: look again
 		case len(s.Free([]Lease{l})) == 0:
 			return Record{}, fmt.Errorf("reserve %s: %w in part or by what is no lease", l, ErrTaken)
 		}
-		r, err := store.Reserve(ctx, s, l)
+		r, err := store.Create(ctx, s, 0, l)
 		if !errors.Is(err, ErrTaken) {
 			return r, err
 		}
-		// Somebody wrote meanwhile: look again.
 	}
 }
 
-// sameNode reports whether a record is that of the node that a reservation names. Of two names the identity decides.
-func sameNode(r, named Lease) bool {
-	if named.NodeID != "" && r.NodeID != "" {
-		return named.NodeID == r.NodeID
+// SameNode reports whether both leases name the same node. Of identity and public address the identity decides.
+func (l Lease) SameNode(o Lease) bool {
+	if l.NodeID != "" && o.NodeID != "" {
+		return l.NodeID == o.NodeID
 	}
-	for _, pair := range [...][2]Path{{r.V4, named.V4}, {r.V6, named.V6}} {
-		if pair[0].PublicIP.IsValid() && pair[0].PublicIP == pair[1].PublicIP {
-			return true
-		}
-	}
-	return false
+	return l.V4.meets(o.V4) || l.V6.meets(o.V6)
 }
 
 // naming is what the record says, with the names that the reservation adds.

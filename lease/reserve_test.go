@@ -2,9 +2,11 @@ package lease_test
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -160,15 +162,76 @@ func TestAudit(t *testing.T) {
 		t.Run(strings.ReplaceAll(test.name, " ", "_"), func(t *testing.T) {
 			m := leasetest.NewMemory()
 			for key, value := range test.entries {
+				if value == "{}" { // of a node of its own
+					value = fmt.Sprintf(`{"NodeID":%q}`, key)
+				}
 				m.Put(key, value)
 			}
 			s, err := m.Load(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(lease.Audit(test.network, s), test.want); d != "" {
+			if d := cmp.Diff(lease.Audit(test.network, s, nil), test.want); d != "" {
 				t.Errorf("findings (-got +want)\n%s", d)
 			}
 		})
 	}
+}
+
+// Somebody may follow flannel's recipe for reservations without a look at who has the subnet.
+func TestAReservationOverALiveLeaseWaitsUntilItsNodeHasMadeWay(t *testing.T) {
+	inWorld(t, "", func(w *world) {
+		b := w.manager("b")
+		own := w.acquire(b, node(2))
+		cut := make(chan error)
+		go func() { cut <- b.Hold(w.Context()) }() // nobody watches, so it notices late
+		synctest.Wait()
+		w.store.Put(own.Key(), `{"PublicIP":"192.0.2.1","PublicIPv6":null}`)
+		if w.try(w.manager("a"), node(1), time.Hour) {
+			w.Error("a took it while b had it")
+		}
+		w.logged("the node that had the subnet before has not given it up")
+		if err := <-cut; !errors.Is(err, lease.ErrLost) {
+			w.Errorf("b holds it, and ended with %v", err)
+		}
+		if w.try(w.manager("a"), node(1), time.Minute) {
+			w.Error("a took it before b was done with it")
+		}
+		if now := w.acquire(b, node(2)); now.Key() == own.Key() {
+			w.Errorf("b has %s again", now)
+		}
+		if got := w.acquire(w.manager("a"), node(1)); got.Key() != own.Key() {
+			w.Errorf("a got %s, want %s", got, own)
+		}
+	})
+}
+
+func TestAuditFindsLeasesWithoutANode(t *testing.T) {
+	inWorld(t, "", func(w *world) {
+		w.store.Put("10.3.3.0-24", "{}")
+		own := w.acquire(w.manager("a"), node(1))
+		flannels := w.acquire(w.manager(""), node(2))
+		orphans := func() (keys []string) {
+			s, err := w.store.Load(w.Context())
+			if err != nil {
+				w.Fatal(err)
+			}
+			expiries, err := w.store.Expiries(w.Context(), s.Records...)
+			if err != nil {
+				w.Fatal(err)
+			}
+			for _, f := range lease.Audit(w.network, s, expiries) {
+				keys = append(keys, f.Kind+" "+f.Keys[0])
+			}
+			return keys
+		}
+		time.Sleep(15 * time.Hour)
+		if d := cmp.Diff(orphans(), []string{"orphan 10.3.3.0-24"}); d != "" {
+			w.Errorf("after 15 h (-got +want)\n%s", d)
+		}
+		time.Sleep(2 * time.Hour)
+		if d := cmp.Diff(orphans(), []string{"orphan " + own.Key(), "orphan 10.3.3.0-24"}); d != "" {
+			w.Errorf("after 17 h, with %s of flannel's (-got +want)\n%s", flannels, d)
+		}
+	})
 }

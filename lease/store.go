@@ -14,6 +14,8 @@ var (
 	ErrTaken = errors.New("subnet is taken")
 	// ErrLost answers a write to a lease that is no longer as the writer knew it: gone, expired or overwritten.
 	ErrLost = errors.New("lease is lost")
+	// ErrKept answers an attempt to take a reservation over whose subnets another node still holds.
+	ErrKept = errors.New("the node that had the subnet before has not given it up")
 	// ErrExhausted says that the network has no free subnet.
 	ErrExhausted = errors.New("no free subnet")
 )
@@ -38,6 +40,12 @@ type Record struct {
 
 // Reserved reports whether the record never expires: somebody set the subnet aside for the node at its public IP.
 func (r Record) Reserved() bool { return r.ID == 0 }
+
+// An Expiry says when a record expires. It is zero for one that is gone, and for a reservation, which lasts.
+type Expiry struct {
+	Age  time.Duration // since it was written or renewed
+	Left time.Duration // until it expires unless renewed
+}
 
 // An Unreadable is something below the leases' prefix that is not a lease. It is set aside: it harms no other lease.
 type Unreadable struct {
@@ -90,28 +98,26 @@ type Store interface {
 	Load(context.Context) (Snapshot, error)
 
 	// Create writes the first of the candidates whose subnets nobody holds, IPv4 and IPv6 each looked at on its own, to
-	// expire after ttl unless renewed. It answers a *TakenError when none is free, and may do so when others were written
-	// since seen: choose again from what it says.
+	// expire after ttl unless renewed; 0 makes a reservation. It answers a *TakenError when none is free, and may do so when
+	// others were written since seen: choose again from what it says.
 	Create(ctx context.Context, seen Snapshot, ttl time.Duration, candidates ...Lease) (Record, error)
 
-	// Update overwrites a record with a lease of the same subnets, to expire after ttl unless renewed; a reservation stays
-	// one. It answers ErrLost when the record is no longer as given.
+	// Update overwrites a record with a lease of the same subnets, to expire after ttl unless renewed; with 0 it becomes a
+	// reservation, and a reservation stays one. It answers ErrLost when the record is no longer as given, and ErrKept when that
+	// is a reservation which somebody wrote over the lease of another node than new's, and that node has not given it up.
 	Update(ctx context.Context, old Record, ttl time.Duration, new Lease) (Record, error)
 
-	// Reserve writes a lease that never expires, over the record that seen has of the same subnets or, where it has none,
-	// on subnets that nobody holds. It answers ErrTaken when they are not free, and when anything was written since seen.
-	Reserve(ctx context.Context, seen Snapshot, l Lease) (Record, error)
-
 	// Renew keeps a record from expiring for the time it was written with, without writing it: no watcher sees anything. A
-	// reservation needs none and stays as it is. It answers ErrLost when the record has expired, is gone, or hangs on another expiry by now.
+	// reservation needs none and stays as it is. It answers ErrLost when the record has expired, is gone, or hangs on another
+	// expiry by now.
 	Renew(context.Context, Record) error
 
-	// Delete removes a record. It answers ErrLost when the record is no longer as given.
+	// Delete removes a record. It answers ErrLost when the record is no longer as given. In either case its holder has given
+	// it up, which ends what ErrKept waits for.
 	Delete(context.Context, Record) error
 
-	// Left returns how long each of the records lasts from now unless renewed: 0 for one that is gone, and for a
-	// reservation, which lasts. It costs a request for each.
-	Left(context.Context, ...Record) ([]time.Duration, error)
+	// Expiries returns when each of the records expires, at the cost of a request for each.
+	Expiries(context.Context, ...Record) ([]Expiry, error)
 
 	// Watch calls set with everything the store holds, at once and after each change, until the context ends or set
 	// returns an error, which it returns. It begins with what is known from a Load, unless that is the zero Snapshot.

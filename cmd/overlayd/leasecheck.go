@@ -13,8 +13,9 @@ import (
 )
 
 const checkHelp = `Look for what cannot be right among the leases, a line each: keys and values that are no leases (unreadable), subnets that
-are none of the network's (misplaced), subnets that overlap, and nodes or public addresses with more than one lease. The
-exit status is 0 if there is nothing to say and 1 otherwise. Nothing is changed.`
+are none of the network's (misplaced), leases that no node renews any more and reservations for nobody (orphan), subnets that
+overlap, and nodes or public addresses with more than one lease. The exit status is 0 if there is nothing to say and 1
+otherwise. Nothing is changed.`
 
 func newLeaseCheckCommand() *cobra.Command {
 	var s settings
@@ -33,7 +34,11 @@ func newLeaseCheckCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				findings := lease.Audit(network, snapshot)
+				expiries, err := store.Expiries(ctx, snapshot.Records...)
+				if err != nil {
+					return err
+				}
+				findings := lease.Audit(network, snapshot, expiries)
 				for _, f := range findings {
 					fmt.Fprintf(c.OutOrStdout(), "%s: %s: %s\n", f.Kind, quoteKeys(f.Keys), printable(f.Text))
 				}

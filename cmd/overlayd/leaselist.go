@@ -18,12 +18,20 @@ import (
 	"github.com/overlayd/overlayd/lease/etcd"
 )
 
+const leaseListHelp = `List all leases and reservations of the network: the subnets, the public addresses of their node, whether it is a lease or a
+reservation, the backend, and the node's identity, which flannel's nodes have none of.
+
+-o wide adds the age of each lease, which is the time since its node wrote or renewed it, the time that is left until it ends
+unless renewed, and etcd's revision of the last write. A node renews its lease every third of its time to live. -o tsv has the
+same columns for other programs, times in seconds and without a head line, and -o json the nodes' data too.`
+
 func newLeaseListCommand() *cobra.Command {
 	var s settings
 	var output string
 	c := &cobra.Command{
 		Use:   "list",
 		Short: "List all leases and reservations of the network",
+		Long:  leaseListHelp,
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			show, ok := map[string]func(leaseList, io.Writer) error{
@@ -44,7 +52,7 @@ func newLeaseListCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "`FORMAT`: wide, json or tsv, which also tell when leases expire, at one request to etcd for each")
+	c.Flags().StringVarP(&output, "output", "o", "", "`FORMAT`: wide, json or tsv, which also tell when leases were renewed and when they expire, at one request to etcd for each")
 	s.etcdFlags(c.Flags())
 	return c
 }
@@ -63,6 +71,7 @@ type leaseEntry struct {
 	NodeID   string      `json:"nodeID,omitzero"`
 	Reserved bool        `json:"reserved"`             // it never expires
 	Revision int64       `json:"revision"`             // of the last write
+	Age      int64       `json:"ageSeconds,omitzero"`  // since it was written or renewed
 	Left     int64       `json:"leftSeconds,omitzero"` // until it expires unless renewed
 }
 
@@ -78,15 +87,15 @@ func listLeases(ctx context.Context, store *etcd.Store, expiries bool) (leaseLis
 	if err != nil {
 		return leaseList{}, err
 	}
-	left := make([]time.Duration, len(snapshot.Records))
+	known := make([]lease.Expiry, len(snapshot.Records))
 	if expiries {
-		if left, err = store.Left(ctx, snapshot.Records...); err != nil {
+		if known, err = store.Expiries(ctx, snapshot.Records...); err != nil {
 			return leaseList{}, err
 		}
 	}
 	list := leaseList{Version: 1, Revision: snapshot.Revision, Leases: []leaseEntry{}, Unreadable: []control.UnreadableKey{}}
 	for i, r := range snapshot.Records {
-		list.Leases = append(list.Leases, newLeaseEntry(r, left[i]))
+		list.Leases = append(list.Leases, newLeaseEntry(r, known[i]))
 	}
 	for _, u := range snapshot.Unreadable {
 		list.Unreadable = append(list.Unreadable, control.UnreadableKey{Key: u.Key, Error: u.Err.Error()})
@@ -94,9 +103,10 @@ func listLeases(ctx context.Context, store *etcd.Store, expiries bool) (leaseLis
 	return list, nil
 }
 
-func newLeaseEntry(r lease.Record, left time.Duration) leaseEntry {
+func newLeaseEntry(r lease.Record, known lease.Expiry) leaseEntry {
 	e := leaseEntry{
-		Backend: r.BackendType, NodeID: r.NodeID, Reserved: r.Reserved(), Revision: r.Revision, Left: int64(left.Seconds()),
+		Backend: r.BackendType, NodeID: r.NodeID, Reserved: r.Reserved(), Revision: r.Revision,
+		Age: int64(known.Age.Seconds()), Left: int64(known.Left.Seconds()),
 	}
 	for p := range r.Paths() {
 		e.Paths = append(e.Paths, leasePath(p))
@@ -129,13 +139,13 @@ func (l leaseList) table(w io.Writer) error {
 }
 
 func (l leaseList) wide(w io.Writer) error {
-	head := []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE", "EXPIRES IN", "REVISION"}
+	head := []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE", "AGE", "TTL LEFT", "REVISION"}
 	return l.write(w, head, func(e leaseEntry) []string {
-		expires := "never"
+		age, left := "-", "never ends"
 		if !e.Reserved {
-			expires = (time.Duration(e.Left) * time.Second).String()
+			age, left = (time.Duration(e.Age) * time.Second).String(), (time.Duration(e.Left) * time.Second).String()
 		}
-		return append(e.cells(), expires, fmt.Sprint(e.Revision))
+		return append(e.cells(), age, left, fmt.Sprint(e.Revision))
 	})
 }
 
@@ -148,10 +158,11 @@ func (l leaseList) write(w io.Writer, head []string, cells func(leaseEntry) []st
 	return table.Flush()
 }
 
-// tsv has a line a lease for other programs: subnets, public addresses, kind, backend, node, seconds that are left, revision.
+// tsv has a line a lease for other programs: subnets, public addresses, kind, backend, node, seconds since it was renewed, seconds
+// that are left, revision.
 func (l leaseList) tsv(w io.Writer) error {
 	for _, e := range l.Leases {
-		cells := append(e.cells(), fmt.Sprint(e.Left), fmt.Sprint(e.Revision))
+		cells := append(e.cells(), fmt.Sprint(e.Age), fmt.Sprint(e.Left), fmt.Sprint(e.Revision))
 		if _, err := fmt.Fprintln(w, strings.Join(cells, "\t")); err != nil {
 			return err
 		}

@@ -31,9 +31,11 @@ func (s *Store) create(ctx context.Context, seen lease.Snapshot, ttl time.Durati
 	if len(candidates) == 0 {
 		return r, s.taken(ctx, 0)
 	}
-	id, err := s.grant(ctx, ttl)
-	if err != nil {
-		return r, err
+	id := clientv3.NoLease
+	if ttl > 0 {
+		if id, err = s.grant(ctx, ttl); err != nil {
+			return r, err
+		}
 	}
 	defer func() {
 		if err != nil {
@@ -54,6 +56,12 @@ func (s *Store) create(ctx context.Context, seen lease.Snapshot, ttl time.Durati
 		i, read := outcome((*etcdserverpb.TxnResponse)(txn))
 		switch {
 		case i >= 0 && s.crossed(batch[i], read):
+			r = lease.Record{Lease: batch[i], Revision: txn.Header.Revision}
+			if id == clientv3.NoLease {
+				if _, err := s.swap(ctx, r, clientv3.OpDelete(s.key(r.Lease))); err != nil {
+					return r, err
+				}
+			}
 			return r, s.taken(ctx, txn.Header.Revision-1)
 		case i >= 0:
 			return lease.Record{Lease: batch[i], Revision: txn.Header.Revision, ID: int64(id)}, nil

@@ -32,9 +32,16 @@ func (s *Store) update(ctx context.Context, old lease.Record, ttl time.Duration,
 	if err != nil {
 		return r, err
 	}
-	id, err := s.keepOrGrant(ctx, old, ttl)
-	if err != nil {
-		return r, err
+	if old.Reserved() && ttl > 0 {
+		if err := s.vacated(ctx, old, new); err != nil {
+			return r, err
+		}
+	}
+	id := clientv3.NoLease
+	if ttl > 0 {
+		if id, err = s.keepOrGrant(ctx, old, ttl); err != nil {
+			return r, err
+		}
 	}
 	defer func() {
 		if err != nil && int64(id) != old.ID {
@@ -96,6 +103,9 @@ func seconds(ttl time.Duration) int64 { return int64(math.Ceil(ttl.Seconds())) }
 
 // revoke is worth one try, also after the context has ended: what it misses expires by itself.
 func (s *Store) revoke(ctx context.Context, id clientv3.LeaseID) {
+	if id == clientv3.NoLease {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if _, err := s.client.Revoke(ctx, id); err != nil {
@@ -137,7 +147,11 @@ func (s *Store) renew(ctx context.Context, r lease.Record) error {
 func (s *Store) Delete(ctx context.Context, r lease.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if _, err := s.swap(ctx, r, clientv3.OpDelete(s.key(r.Lease))); err != nil {
+	_, err := s.swap(ctx, r, clientv3.OpDelete(s.key(r.Lease)))
+	if err == nil || errors.Is(err, lease.ErrLost) {
+		s.giveUp(ctx, r)
+	}
+	if err != nil {
 		return fmt.Errorf("delete lease %s: %w", r.Lease, err)
 	}
 	return nil

@@ -37,12 +37,13 @@ func TestStore(t *testing.T, open func(*testing.T) Harness) {
 		{"of many creators of one subnet one wins", testRace},
 		{"an update replaces only what the writer knows", testUpdate},
 		{"a reservation stays one", testReservation},
-		{"only what is free or was seen can be reserved", testReserve},
+		{"only what is free or the node's own can be reserved", testReserve},
+		{"a reservation over a lease waits for its node", testKept},
 		{"a renewal is seen by no watcher", testRenew},
 		{"an expired lease is lost to its writer", testExpiry},
 		{"a delete removes only what the writer knows", testDelete},
 		{"garbage is set aside one by one", testGarbage},
-		{"it is known how long a lease lasts", testLeft},
+		{"it is known how long a lease lasts", testExpiries},
 		{"a watch tells whole sets", testWatch},
 		{"a watch begins with what is known", testWatchKnown},
 		{"a watch survives forgotten history", testCompaction},
@@ -147,16 +148,16 @@ func testTaken(t *testing.T, h Harness) {
 	}
 }
 
-func testLeft(t *testing.T, h Harness) {
+func testExpiries(t *testing.T, h Harness) {
 	lasting, gone := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
 	h.Expire(gone)
 	h.Put("10.5.3.0-24", `{}`)
-	left, err := h.Store.Left(t.Context(), lasting, gone, load(t, h).Records[1])
+	e, err := h.Store.Expiries(t.Context(), lasting, gone, load(t, h).Records[1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left[0] <= ttl-time.Minute || left[0] > ttl || left[1] != 0 || left[2] != 0 {
-		t.Errorf("got %v, want about %s for the one that lasts, and 0 for what is gone or reserved", left, ttl)
+	if e[0].Left <= ttl-time.Minute || e[0].Left > ttl || e[0].Age < 0 || e[0].Age+e[0].Left != ttl || e[1] != (lease.Expiry{}) || e[2] != (lease.Expiry{}) {
+		t.Errorf("got %v, want about %s for the one that lasts, and 0 for what is gone or reserved", e, ttl)
 	}
 }
 

@@ -3,6 +3,7 @@ package leasetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +33,7 @@ type entry struct {
 	id       int64
 	ttl      time.Duration
 	deadline time.Time // zero for a reservation
+	over     *entry    // what a reservation was written over; nil for nothing
 }
 
 // NewMemory returns an empty store.
@@ -58,8 +60,13 @@ func (m *Memory) Expire(r lease.Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, e := range m.entries {
-		if e.id == r.ID && r.ID != 0 {
+		switch {
+		case r.ID == 0:
+		case e.id == r.ID:
 			m.remove(key)
+		case e.over != nil && e.over.id == r.ID:
+			e.over = nil
+			m.entries[key] = e
 		}
 	}
 }
@@ -89,8 +96,7 @@ func (m *Memory) Create(ctx context.Context, seen lease.Snapshot, ttl time.Durat
 	}
 	now := m.snapshot()
 	for _, l := range now.Free(seen.Free(candidates)) {
-		m.lastID++
-		return m.writeLease(l, m.lastID, ttl)
+		return m.writeLease(l, m.expiry(ttl), ttl)
 	}
 	for i, r := range now.Records {
 		now.Records[i] = lease.Record{Lease: onlySubnets(r.Lease), Revision: r.Revision}
@@ -102,19 +108,29 @@ func onlySubnets(l lease.Lease) lease.Lease {
 	return lease.Lease{V4: lease.Path{Subnet: l.V4.Subnet}, V6: lease.Path{Subnet: l.V6.Subnet}}
 }
 
-// Left implements lease.Store.
-func (m *Memory) Left(ctx context.Context, records ...lease.Record) ([]time.Duration, error) {
+// Expiries implements lease.Store.
+func (m *Memory) Expiries(ctx context.Context, records ...lease.Record) ([]lease.Expiry, error) {
 	defer m.mu.Unlock()
 	if err := m.begin(ctx); err != nil {
 		return nil, fmt.Errorf("ask how long leases last: %w", err)
 	}
-	left := make([]time.Duration, len(records))
+	expiries := make([]lease.Expiry, len(records))
 	for i, r := range records {
 		if e := m.entries[r.Key()]; e.id != 0 && e.id == r.ID {
-			left[i] = time.Until(e.deadline)
+			left := time.Until(e.deadline)
+			expiries[i] = lease.Expiry{Age: e.ttl - left, Left: left}
 		}
 	}
-	return left, nil
+	return expiries, nil
+}
+
+// expiry names what keeps a record for so long.
+func (m *Memory) expiry(ttl time.Duration) int64 {
+	if ttl == 0 {
+		return 0
+	}
+	m.lastID++
+	return m.lastID
 }
 
 // Update implements lease.Store.
@@ -126,35 +142,15 @@ func (m *Memory) Update(ctx context.Context, old lease.Record, ttl time.Duration
 	if new.Key() != old.Key() {
 		return lease.Record{}, fmt.Errorf("update lease %s: other subnets: %s", old.Lease, new)
 	}
-	return m.writeLease(new, old.ID, ttl)
-}
-
-// Reserve implements lease.Store.
-func (m *Memory) Reserve(ctx context.Context, seen lease.Snapshot, l lease.Lease) (lease.Record, error) {
-	defer m.mu.Unlock()
-	err := m.begin(ctx)
-	if err == nil && !m.reservable(seen, l) {
-		err = lease.ErrTaken
-	}
-	if err != nil {
-		return lease.Record{}, fmt.Errorf("reserve %s: %w", l, err)
-	}
-	return m.writeLease(l, 0, 0)
-}
-
-// reservable reports whether nobody has written since the snapshot, and the lease's record is still there or its subnets are
-// free.
-func (m *Memory) reservable(seen lease.Snapshot, l lease.Lease) bool {
-	for _, e := range m.entries {
-		if e.revision > seen.Revision {
-			return false
+	if e := m.entries[old.Key()].over; e != nil && ttl > 0 && time.Now().Before(e.deadline) {
+		if l, err := lease.DecodeValue(old.Key(), []byte(e.value)); err != nil || !l.SameNode(new) {
+			return lease.Record{}, fmt.Errorf("update lease %s: %w", old.Lease, lease.ErrKept)
 		}
 	}
-	if slices.ContainsFunc(seen.Records, func(r lease.Record) bool { return r.Key() == l.Key() }) {
-		_, there := m.entries[l.Key()]
-		return there
+	if ttl == 0 {
+		old.ID = 0
 	}
-	return len(seen.Free([]lease.Lease{l})) > 0
+	return m.writeLease(new, old.ID, ttl)
 }
 
 // Renew implements lease.Store.
@@ -178,7 +174,12 @@ func (m *Memory) Renew(ctx context.Context, r lease.Record) error {
 // Delete implements lease.Store.
 func (m *Memory) Delete(ctx context.Context, r lease.Record) error {
 	defer m.mu.Unlock()
-	if err := m.same(ctx, r); err != nil {
+	err := m.same(ctx, r)
+	if e := m.entries[r.Key()]; errors.Is(err, lease.ErrLost) && e.over != nil && e.over.id == r.ID {
+		e.over = nil
+		m.entries[r.Key()] = e
+	}
+	if err != nil {
 		return fmt.Errorf("delete lease %s: %w", r.Lease, err)
 	}
 	m.remove(r.Key())
@@ -262,6 +263,11 @@ func (m *Memory) writeLease(l lease.Lease, id int64, ttl time.Duration) (lease.R
 func (m *Memory) write(key string, e entry) {
 	m.revision++
 	e.revision = m.revision
+	if old, ok := m.entries[key]; ok && e.id == 0 {
+		if e.over = old.over; old.id != 0 {
+			e.over = &old
+		}
+	}
 	m.entries[key] = e
 	m.wake()
 }

@@ -14,11 +14,11 @@ import (
 // pipelined is how many requests are on their way at once where there is one for each lease.
 const pipelined = 32
 
-// Left implements lease.Store.
-func (s *Store) Left(ctx context.Context, records ...lease.Record) ([]time.Duration, error) {
+// Expiries implements lease.Store.
+func (s *Store) Expiries(ctx context.Context, records ...lease.Record) ([]lease.Expiry, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	left := make([]time.Duration, len(records))
+	expiries := make([]lease.Expiry, len(records))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(pipelined)
 	for i, r := range records {
@@ -27,8 +27,11 @@ func (s *Store) Left(ctx context.Context, records ...lease.Record) ([]time.Durat
 		}
 		g.Go(func() error {
 			resp, err := s.client.TimeToLive(ctx, clientv3.LeaseID(r.ID))
-			if err == nil {
-				left[i] = time.Duration(max(resp.TTL, 0)) * time.Second // -1 says that it is gone
+			if err == nil && resp.TTL >= 0 { // -1 says that it is gone
+				expiries[i] = lease.Expiry{
+					Age:  time.Duration(resp.GrantedTTL-resp.TTL) * time.Second,
+					Left: time.Duration(resp.TTL) * time.Second,
+				}
 			}
 			return err
 		})
@@ -36,5 +39,5 @@ func (s *Store) Left(ctx context.Context, records ...lease.Record) ([]time.Durat
 	if err := g.Wait(); err != nil {
 		return nil, fmt.Errorf("ask how long leases last: %w", s.explain(ctx, err))
 	}
-	return left, nil
+	return expiries, nil
 }
