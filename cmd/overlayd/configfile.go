@@ -102,7 +102,8 @@ func parseDaemonConfig(path string, mapping *yaml.Node, flags *pflag.FlagSet) (*
 
 // isFileKey reports whether a daemon config may set the flag.
 func isFileKey(flags *pflag.FlagSet, name string) bool {
-	return flags.Lookup(name) != nil && name != "config" && name != "help"
+	f := flags.Lookup(name)
+	return f != nil && !f.Hidden && name != "config" && name != "help"
 }
 
 // knownKey says which key may be meant by one that is none.

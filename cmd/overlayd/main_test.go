@@ -12,9 +12,9 @@ import (
 	"github.com/overlayd/overlayd/internal/netns"
 )
 
-// The test program is also overlayd, which all tests find in PATH by this name.
+// The test program is also overlayd, which all tests find in PATH by this name, and by flanneld's.
 func TestMain(m *testing.M) {
-	testscript.Main(outside{m}, map[string]func(){"overlayd": main})
+	testscript.Main(outside{m}, map[string]func(){"overlayd": main, "flanneld": main})
 }
 
 // outside runs the package's tests in namespaces of their own.

@@ -78,6 +78,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	ctx, stop := stopOnSignal(ctx, log)
 	d := &daemon{settings: s, log: log, firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
 	d.promise = &promise{path: s.subnetFile, log: log}
+	d.sayIneffective()
 	err := d.run(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil

@@ -49,6 +49,9 @@ type settings struct {
 	table        string // nftables table
 	sysctl       bool
 
+	foreign []flanneldFlag // which of flanneld's flags were given that have no counterpart
+	healthz healthz        // what flanneld's say of where to answer
+
 	network []byte // the network config that the config file holds, as lease.ReadNetwork returns it; nil without one
 }
 
@@ -98,6 +101,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
 	choiceVar(f, &s.logFormat, "log-format", "`FORMAT` of the log: text or json", "text", "json")
 	s.firewallFlags(f)
+	s.flanneldFlags(f)
 }
 
 // firewallFlags adds the flags about what the node lets through, and with which address.
@@ -118,6 +122,9 @@ func tableVar(f *pflag.FlagSet, target *string) {
 // fill completes the flags that the command line did not give: from the environment, then from the config file.
 func (s *settings) fill(c *cobra.Command) error {
 	if err := fillFromEnvironment(c.Flags()); err != nil {
+		return err
+	}
+	if err := fillFromFlanneld(c.Flags()); err != nil {
 		return err
 	}
 	if s.config != "" {
@@ -143,14 +150,14 @@ func (s *settings) checkMeaning() error {
 	case len(s.keepAddress) > 0 && !s.ipMasq:
 		return refuse(exitUsage, errors.New("non-masquerade-cidr means nothing where nothing is masqueraded"), "add --ip-masq")
 	}
-	return nil
+	return s.settleForeign()
 }
 
 // fillFromEnvironment sets each flag that the command line left alone from OVERLAYD_ and its name in capitals,
 // "-" as "_". An empty variable counts as absent.
 func fillFromEnvironment(flags *pflag.FlagSet) (err error) {
 	flags.VisitAll(func(f *pflag.Flag) {
-		name := "OVERLAYD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variable("OVERLAYD_", f.Name)
 		value := os.Getenv(name)
 		if err != nil || f.Changed || value == "" || f.Name == "help" {
 			return
@@ -160,6 +167,11 @@ func fillFromEnvironment(flags *pflag.FlagSet) (err error) {
 		}
 	})
 	return err
+}
+
+// variable is the name of the environment variable for a flag.
+func variable(prefix, flag string) string {
+	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
 // A checked flag takes what its function makes of a text, which may refuse it.
