@@ -38,6 +38,9 @@ func Now() (Life, error) {
 	return Life{Boot: strings.TrimSpace(string(boot)), Namespace: namespace}, nil
 }
 
+// keep is how large a buffer may be, in bytes, to be kept for the next records.
+const keep = 64 << 10
+
 // A Journal is an open file of records. A nil Journal keeps nothing. Its methods must not be called concurrently.
 type Journal[R any] struct {
 	path  string
@@ -45,6 +48,7 @@ type Journal[R any] struct {
 	file  *os.File
 	lines int // records in the file
 	void  bool
+	text  bytes.Buffer // what Append writes
 }
 
 // Open reads the file at the path, calls take with each of its records in their order, and makes ready for appending. take
@@ -124,18 +128,18 @@ func (j *Journal[R]) Append(records ...R) error {
 	if j == nil || j.file == nil || len(records) == 0 {
 		return nil
 	}
-	var lines bytes.Buffer
-	enc := json.NewEncoder(&lines) // which ends each record's line
-	var errs []error
+	j.text.Reset()
+	enc := json.NewEncoder(&j.text) // which ends each record's line
 	for _, r := range records {
-		errs = append(errs, enc.Encode(r))
+		if err := enc.Encode(r); err != nil {
+			return fmt.Errorf("write journal: %w", err)
+		}
 	}
-	err := errors.Join(errs...)
-	if err == nil {
-		_, err = j.file.Write(lines.Bytes())
-	}
-	if err != nil {
+	if _, err := j.file.Write(j.text.Bytes()); err != nil {
 		return fmt.Errorf("write journal: %w", err)
+	}
+	if j.text.Cap() > keep {
+		j.text = bytes.Buffer{}
 	}
 	j.lines += len(records)
 	return nil

@@ -55,12 +55,25 @@ type part struct {
 	want    int
 	op      Op
 	place   string
-	was     entry // what was owned there
-	owned   bool
+	was     *entry // what was owned there; nil for nothing
+	have    Object // what the kernel had there; nil for nothing
 	claimed bool
 	needed  bool // the kernel does not have it
-	inverse []Op
 	done    bool
+}
+
+// inverse brings back what was there.
+func (p *part) inverse() []Op {
+	_, peer := p.op.Object.(Peer)
+	switch {
+	case !p.done:
+		return nil
+	case p.have == nil:
+		return []Op{{Del, p.op.Object}}
+	case peer:
+		return []Op{restoring(p.have)}
+	}
+	return []Op{{Replace, p.have}}
 }
 
 // An overPart is a route that hides one of a Want.
@@ -92,8 +105,11 @@ func (a *applying) plan(inUse func(scope string) bool) {
 	for i, w := range a.wants {
 		for _, o := range w.Objects {
 			p := part{want: i, op: Op{Add, o}, place: o.Key()}
-			p.was, p.owned = a.ledger.at(p.place)
-			owner := p.was.scope
+			p.was = a.ledger.ref(p.place)
+			owner := ""
+			if p.was != nil {
+				owner = p.was.scope
+			}
 			if other, ok := taken[p.place]; ok && other != i && a.errs[other] == nil {
 				owner = a.wants[other].Scope
 			} else if owner != "" && !inUse(owner) {
@@ -115,8 +131,8 @@ func (a *applying) compare(ctx context.Context) {
 	at := make([]int, 0, len(a.parts))
 	for i := range a.parts {
 		p := &a.parts[i]
-		if peer, ok := p.op.Object.(Peer); ok {
-			p.op.Verb, p.needed, p.inverse = Set, true, []Op{{Del, peer}}
+		if _, ok := p.op.Object.(Peer); ok {
+			p.op.Verb, p.needed = Set, true
 		} else if a.errs[p.want] == nil {
 			objects, at = append(objects, p.op.Object), append(at, i)
 		}
@@ -135,9 +151,9 @@ func (a *applying) compare(ctx context.Context) {
 		case d.Over:
 			a.over = append(a.over, overPart{p.want, d.Have})
 		case d.Have != nil:
-			p.needed, p.op.Verb, p.inverse = true, Replace, []Op{{Replace, d.Have}}
+			p.needed, p.op.Verb, p.have = true, Replace, d.Have
 		default:
-			p.needed, p.inverse = true, []Op{{Del, p.op.Object}}
+			p.needed = true
 		}
 	}
 }
@@ -164,14 +180,14 @@ func (a *applying) comparePeers(ctx context.Context) {
 			}
 		}
 		if was, ok := were[p.place]; ok {
-			p.inverse = []Op{restoring(was)}
+			p.have = was
 		}
 	}
 }
 
 // claim makes the scopes the owners of what they want, before any of it is made.
 func (a *applying) claim(context.Context) {
-	var entries []entry
+	entries := make([]*entry, 0, len(a.parts))
 	for i := range a.parts {
 		p := &a.parts[i]
 		if a.errs[p.want] != nil {
@@ -179,13 +195,13 @@ func (a *applying) claim(context.Context) {
 		}
 		run := a.runs[p.want]
 		run.touched[p.place] = true
-		if p.owned && p.was.scope == run.scope && sameAsMade(p.was.object, p.op.Object) {
+		if p.was != nil && p.was.scope == run.scope && sameAsMade(p.was.object, p.op.Object) {
 			continue
 		}
 		p.claimed = true
-		entries = append(entries, entry{scope: run.scope, place: p.place, object: p.op.Object})
+		entries = append(entries, &entry{scope: run.scope, place: p.place, object: p.op.Object})
 	}
-	if err := a.ledger.own(entries...); err != nil {
+	if err := a.ledger.ownAll(entries); err != nil {
 		a.failAll(err)
 	}
 }
@@ -240,7 +256,7 @@ func (a *applying) replace(ctx context.Context, p *part) error {
 	}
 	p.op.Verb = Replace
 	if len(have) > 0 {
-		p.inverse = []Op{{Replace, have[0]}}
+		p.have = have[0]
 	}
 	return a.kernel.Do(ctx, p.op)
 }
@@ -280,15 +296,11 @@ func (a *applying) end(ctx context.Context) {
 }
 
 func (a *applying) takeBack(ctx context.Context, run *Run, p *part) error {
-	inverse := p.inverse
-	if !p.done {
-		inverse = nil
-	}
-	return run.takeBack(ctx, inverse, func() {
+	return run.takeBack(ctx, p.inverse(), func() {
 		switch {
 		case !p.claimed:
-		case p.owned:
-			run.giveBack([]entry{p.was})
+		case p.was != nil:
+			run.giveBack([]entry{*p.was})
 		default:
 			a.ledger.free(p.place)
 		}

@@ -5,13 +5,18 @@ import (
 	"fmt"
 )
 
+// waiting is how many requests wait to be sent at most: those of some datagrams.
+const waiting = 2048
+
 // Batch is part of Kernel.
 func (s *system) Batch(ctx context.Context, ops []Op) []error {
 	b := batch{s: s, ops: ops, numbers: s.numbers()}
 	for i, op := range ops {
 		switch op.Object.(type) {
 		case Addr, Route, Rule, Neigh, FDB:
-			b.add(i)
+			if b.add(i); len(b.requests) == waiting {
+				b.flush(ctx)
+			}
 		default: // takes more than a request, or others have to know its outcome
 			b.flush(ctx)
 			b.failed(i, s.Do(ctx, op))
@@ -43,6 +48,9 @@ func (b *batch) add(i int) {
 }
 
 func (b *batch) flush(ctx context.Context) {
+	if len(b.requests) == 0 {
+		return
+	}
 	b.s.changes.carry(ctx, b.requests, func(i int, err error) { b.failed(b.places[i], refusal(b.ops[b.places[i]], err)) })
 	b.requests, b.places = b.requests[:0], b.places[:0]
 }

@@ -17,9 +17,9 @@ type ledger struct {
 	mu      sync.Mutex
 	journal *journal.Journal[record] // nil keeps everything in memory
 	next    int
-	entries map[string]entry            // by place
-	scopes  map[string]map[string]entry // the same by scope and place
-	beside  map[string][]string         // places of entries that are not at their object's key, by that key
+	entries map[string]*entry   // by place; what is in an entry never changes
+	scopes  map[string][]*entry // the same by scope, oldest first
+	beside  map[string][]string // places of entries that are not at their object's key, by that key
 }
 
 // An entry is an object and the scope that owns it.
@@ -28,6 +28,7 @@ type entry struct {
 	object       Object // as it was made
 	set          *Link  // what the scope has set of a link since; nil for nothing
 	since        int    // orders entries by age
+	beside       bool   // the object was put beside what has its key
 }
 
 // says reports whether the object was made as it is described here.
@@ -42,7 +43,7 @@ func place(verb Verb, o Object) string {
 }
 
 func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error) {
-	l := &ledger{log: log, entries: map[string]entry{}, scopes: map[string]map[string]entry{}, beside: map[string][]string{}}
+	l := &ledger{log: log, entries: map[string]*entry{}, scopes: map[string][]*entry{}, beside: map[string][]string{}}
 	if path == "" {
 		return l, nil
 	}
@@ -52,7 +53,7 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 			return false
 		}
 		if e := r.entry(); e.object != nil {
-			l.set(e)
+			l.set(&e)
 		} else {
 			l.unset(r.Place)
 		}
@@ -75,19 +76,19 @@ func (l *ledger) rewrite() error {
 	})
 }
 
-func byAge(entries map[string]entry) []entry {
-	return slices.SortedFunc(maps.Values(entries), func(a, b entry) int { return cmp.Compare(a.since, b.since) })
+func byAge(entries map[string]*entry) []*entry {
+	return slices.SortedFunc(maps.Values(entries), func(a, b *entry) int { return cmp.Compare(a.since, b.since) })
 }
 
-// own makes each entry's scope the owner of the object at its place, whoever it was before. The journal is told of many at once.
-func (l *ledger) own(entries ...entry) error {
-	if len(entries) == 0 {
-		return nil
-	}
+// own makes the entry's scope the owner of the object at the place, whoever it was before.
+func (l *ledger) own(e entry) error { return l.ownAll([]*entry{&e}) }
+
+// ownAll is own for many entries, which are the ledger's from then on. The journal is told of many at once.
+func (l *ledger) ownAll(entries []*entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	records := make([]record, 0, min(len(entries), 1000))
-	for some := range slices.Chunk(entries, cap(records)) {
+	var records []record
+	for some := range slices.Chunk(entries, 200) {
 		records = records[:0]
 		for _, e := range some {
 			records = append(records, e.record())
@@ -141,25 +142,29 @@ func (l *ledger) tidy() error {
 }
 
 // set puts an entry into its place. One that changes there is as old as before.
-func (l *ledger) set(e entry) {
+func (l *ledger) set(e *entry) {
 	l.next++
 	e.since = l.next
-	if was, ok := l.entries[e.place]; ok && was.scope == e.scope {
+	of := l.scopes[e.scope]
+	if len(of) > 0 {
+		e.scope = of[0].scope // one text for all
+	}
+	was := l.entries[e.place]
+	if was != nil && was.scope == e.scope {
 		e.since = was.since
+		l.entries[e.place] = e
+		of[slices.Index(of, was)] = e
+		l.uncount(was)
+	} else {
+		l.unset(e.place)
+		l.entries[e.place] = e
+		l.scopes[e.scope] = append(of, e)
 	}
-	l.unset(e.place)
-	l.entries[e.place] = e
-	if l.scopes[e.scope] == nil {
-		l.scopes[e.scope] = map[string]entry{}
-	}
-	l.scopes[e.scope][e.place] = e
-	if e.isBeside() {
-		l.beside[e.object.Key()] = append(l.beside[e.object.Key()], e.place)
+	if key := e.object.Key(); key != e.place {
+		e.beside = true
+		l.beside[key] = append(l.beside[key], e.place)
 	}
 }
-
-// isBeside reports whether the object was put beside what has its key.
-func (e entry) isBeside() bool { return e.place != e.object.Key() }
 
 func (l *ledger) unset(place string) {
 	e, ok := l.entries[place]
@@ -167,25 +172,40 @@ func (l *ledger) unset(place string) {
 		return
 	}
 	delete(l.entries, place)
-	delete(l.scopes[e.scope], place)
-	if len(l.scopes[e.scope]) == 0 {
+	of := l.scopes[e.scope]
+	if len(of) == 1 {
 		delete(l.scopes, e.scope)
+	} else {
+		i := slices.Index(of, e)
+		l.scopes[e.scope] = slices.Delete(of, i, i+1)
 	}
-	if !e.isBeside() {
+	l.uncount(e)
+}
+
+// uncount forgets that the entry, which is no more, was beside another.
+func (l *ledger) uncount(e *entry) {
+	if !e.beside {
 		return
 	}
 	key := e.object.Key()
-	l.beside[key] = slices.DeleteFunc(l.beside[key], func(at string) bool { return at == place })
+	l.beside[key] = slices.DeleteFunc(l.beside[key], func(at string) bool { return at == e.place })
 	if len(l.beside[key]) == 0 {
 		delete(l.beside, key)
 	}
 }
 
 func (l *ledger) at(place string) (entry, bool) {
+	if e := l.ref(place); e != nil {
+		return *e, true
+	}
+	return entry{}, false
+}
+
+// ref is the entry at the place, nil without one.
+func (l *ledger) ref(place string) *entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.entries[place]
-	return e, ok
+	return l.entries[place]
 }
 
 // hasBeside reports whether something was put beside what has the key.
@@ -200,26 +220,37 @@ func (l *ledger) sharing(key string) (list []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e, ok := l.entries[key]; ok {
-		list = append(list, e)
+		list = append(list, *e)
 	}
 	for _, place := range l.beside[key] {
-		list = append(list, l.entries[place])
+		list = append(list, *l.entries[place])
 	}
 	return list
 }
 
 // all is what all scopes own, in any order.
-func (l *ledger) all() []entry {
+func (l *ledger) all() []*entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.AppendSeq(make([]entry, 0, len(l.entries)), maps.Values(l.entries))
+	return slices.AppendSeq(make([]*entry, 0, len(l.entries)), maps.Values(l.entries))
 }
 
 // of is what the scope owns, oldest first.
 func (l *ledger) of(scope string) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return byAge(l.scopes[scope])
+	list := make([]entry, len(l.scopes[scope]))
+	for i, e := range l.scopes[scope] {
+		list[i] = *e
+	}
+	return list
+}
+
+// ownsMore reports whether the scope owns more than these places.
+func (l *ledger) ownsMore(scope string, places map[string]bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.ContainsFunc(l.scopes[scope], func(e *entry) bool { return !places[e.place] })
 }
 
 // hanging is what goes away with the link, in all scopes.
@@ -228,7 +259,7 @@ func (l *ledger) hanging(link string) (list []entry) {
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
 		if hangsOn(e.object, link) {
-			list = append(list, e)
+			list = append(list, *e)
 		}
 	}
 	return list

@@ -94,7 +94,7 @@ func (r *Run) add(ctx context.Context, op Op) error {
 			r.touched[e.place] = true
 			return nil
 		}
-		if e.isBeside() {
+		if e.beside {
 			return r.append(ctx, Op{Append, op.Object})
 		}
 	}

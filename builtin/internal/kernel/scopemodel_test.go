@@ -276,7 +276,7 @@ func (p *player) end(ctx context.Context, run *Run, m move) error {
 			return fmt.Errorf("cleared, %v are still owned", left)
 		}
 		for _, e := range had {
-			if _, other := p.scopes.ledger.at(e.object.Key()); other || e.isBeside() {
+			if _, other := p.scopes.ledger.at(e.object.Key()); other || e.beside {
 				continue
 			}
 			switch e.object.(type) {

@@ -48,7 +48,7 @@ func (n Neigh) Key() string {
 
 // Key is "fdb DEV MAC TABLE VLAN VNI".
 func (f FDB) Key() string {
-	return fmt.Sprintf("fdb %s %s %s %d %d", f.Dev, f.Address, f.where(), f.VLAN, f.VNI)
+	return "fdb " + f.Dev + " " + string(f.Address) + " " + f.where() + " " + strconv.Itoa(f.VLAN) + " " + strconv.Itoa(f.VNI)
 }
 
 // Key is "device NAME".

@@ -34,6 +34,10 @@ func (r *Run) Keep() {
 // Sweep keeps what the run did, and deletes what the scope owned before and the run did not touch. What cannot be deleted
 // stays owned.
 func (r *Run) Sweep(ctx context.Context) error {
+	if !r.scopes.ledger.ownsMore(r.scope, r.touched) {
+		r.Keep()
+		return nil
+	}
 	return r.clear(ctx, func(e entry) bool { return !r.touched[e.place] })
 }
 

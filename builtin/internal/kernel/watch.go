@@ -201,9 +201,10 @@ func (s *Scopes) Audit(ctx context.Context) ([]string, error) {
 
 // lost picks from the entries those that the kernel does not have as they were made. Routes, neighbours and FDB entries may be
 // thousands.
-func (s *Scopes) lost(ctx context.Context, entries []entry) (lost []entry, err error) {
-	many, few := make([]Object, 0, len(entries)), []Object{}
-	var theirs, others []entry
+func (s *Scopes) lost(ctx context.Context, entries []*entry) (lost []*entry, err error) {
+	many, theirs := make([]Object, 0, len(entries)), make([]*entry, 0, len(entries))
+	var few []Object
+	var others []*entry
 	for _, e := range entries {
 		switch e.object.(type) {
 		case Route, Neigh, FDB:
@@ -232,16 +233,16 @@ func (s *Scopes) lost(ctx context.Context, entries []entry) (lost []entry, err e
 			lost = append(lost, theirs[d.Index])
 		}
 	}
-	slices.SortFunc(lost, func(a, b entry) int { return cmp.Compare(a.since, b.since) })
+	slices.SortFunc(lost, func(a, b *entry) int { return cmp.Compare(a.since, b.since) })
 	return lost, nil
 }
 
 // tell marks the entries, which are lost, as told, and returns the names of their scopes, but for what is told already.
-func (s *Scopes) tell(entries []entry, runs map[string]uint64) (scopes []string) {
+func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (scopes []string) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	seen := map[string]bool{}
-	var first entry
+	var first *entry
 	lost := 0
 	for _, e := range entries {
 		switch {

@@ -1,0 +1,189 @@
+package builtin
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/netns"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// crowd are n peers on one network with this node, 172.31.255.1.
+func crowd(kind string, n int) (peers []lease.Lease) {
+	for i := 1; i <= n; i++ {
+		at := [3]byte{byte(i >> 16), byte(i >> 8), byte(i)}
+		l := lease.Lease{BackendType: kind, V4: lease.Path{
+			Subnet:   netip.PrefixFrom(netip.AddrFrom4([4]byte{10, at[0]<<7 | at[1]>>1, at[1]<<7 | at[2]>>1, at[2] << 7}), 25),
+			PublicIP: netip.AddrFrom4([4]byte{172, 16 | at[0], at[1], at[2]}),
+		}}
+		if kind == "vxlan" {
+			l.V4.Data = fmt.Appendf(nil, `{"VNI":1,"VtepMAC":"02:00:00:%02x:%02x:%02x"}`, at[0], at[1], at[2])
+		}
+		peers = append(peers, l)
+	}
+	return peers
+}
+
+// A bench is a node in a namespace of its own.
+type bench struct {
+	ns      *netns.Namespace
+	set     *Set
+	backend hooks.Syncer
+	call    hooks.Call
+}
+
+func newBench(b *testing.B, kind string) *bench {
+	b.Helper()
+	must := func(err error) {
+		b.Helper()
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	ns, err := netns.New()
+	must(err)
+	other, err := netns.New()
+	must(err)
+	must(errors.Join(netns.Connect(ns, "eth0", other, "eth0", 1500), ns.Addr("eth0", netip.MustParsePrefix("172.31.255.1/12"))))
+	n := &bench{ns: ns}
+	ledger := filepath.Join(b.TempDir(), "ledger")
+	must(ns.Do(func() (err error) {
+		n.set, err = Open(Options{Ledger: ledger, Logger: slog.New(slog.DiscardHandler)})
+		return err
+	}))
+	backend, err := n.set.Backend(lease.Backend{Type: kind, Raw: []byte(`{"Type": "` + kind + `"}`)},
+		BackendOptions{NodeID: "one", Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
+	must(err)
+	n.backend = backend.(hooks.Syncer)
+	n.call = hooks.Call{Reason: hooks.Start, Node: hooks.Node{
+		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Interface: "eth0", MTU: 1500,
+		Lease: lease.Lease{BackendType: kind, V4: lease.Path{Subnet: netip.MustParsePrefix("10.255.0.0/25"), PublicIP: netip.MustParseAddr("172.31.255.1")}},
+	}}
+	_, err = n.backend.PreStartup(b.Context(), n.call)
+	must(err)
+	must(n.backend.PostStartup(b.Context(), n.call))
+	b.Cleanup(func() { must(errors.Join(n.set.Close(), ns.Close(), other.Close())) })
+	return n
+}
+
+// A cost is how long something took, in seconds, and how long processors worked for it, which depends less on what else the
+// machine does.
+type cost struct{ wall, cpu float64 }
+
+// sync has the backend reach the peers.
+func (n *bench) sync(b *testing.B, peers []lease.Lease) cost {
+	b.Helper()
+	runtime.GC() // what others left is not to be cleared away now
+	began, used := time.Now(), processorTime(b)
+	if errs := n.backend.Sync(b.Context(), n.call, peers); errs != nil {
+		b.Fatal(errors.Join(errs...))
+	}
+	return cost{time.Since(began).Seconds(), processorTime(b) - used}
+}
+
+// processorTime is what this process has used so far, in seconds.
+func processorTime(b *testing.B) float64 {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()).Seconds()
+}
+
+// batch does the same with ip and bridge, from files written before.
+func (n *bench) batch(b *testing.B, peers []lease.Lease) (took cost) {
+	b.Helper()
+	files := map[string]*strings.Builder{"ip": {}, "bridge": {}}
+	for _, p := range peers {
+		subnet, base, at := p.V4.Subnet, p.V4.Subnet.Addr(), p.V4.PublicIP
+		if p.BackendType == "host-gw" {
+			fmt.Fprintf(files["ip"], "route add %s via %s dev eth0\n", subnet, at)
+			continue
+		}
+		mac := strings.Split(string(p.V4.Data), `"`)[5]
+		fmt.Fprintf(files["ip"], "neighbour add %s lladdr %s dev flannel.1 nud permanent\nroute add %s via %s dev flannel.1 onlink\n", base, mac, subnet, base)
+		fmt.Fprintf(files["bridge"], "fdb add %s dev flannel.1 dst %s self permanent\n", mac, at)
+	}
+	for _, tool := range []string{"ip", "bridge"} {
+		if files[tool].Len() == 0 {
+			continue
+		}
+		file := filepath.Join(b.TempDir(), tool)
+		if err := os.WriteFile(file, []byte(files[tool].String()), 0o600); err != nil {
+			b.Fatal(err)
+		}
+		cmd := exec.Command(tool, "-batch", file)
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		began := time.Now()
+		if err := n.ns.Run(cmd); err != nil {
+			b.Fatal(err, out.String())
+		}
+		took.wall += time.Since(began).Seconds()
+		took.cpu += (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
+	}
+	return took
+}
+
+// BenchmarkSync is how long a native backend takes to reach peers it did not know, with all that belongs to it but etcd, as a part
+// of the time that ip -batch and bridge -batch take to make the same routes, neighbours and FDB entries; cpu is the same of
+// processor time. growth is the time for each of ten thousand peers as a multiple of that for each of a thousand.
+func BenchmarkSync(b *testing.B) {
+	needsTools(b)
+	for _, kind := range []string{"vxlan", "host-gw"} {
+		b.Run(kind, func(b *testing.B) {
+			const rounds = 5
+			ours, theirs := map[int][]cost{}, map[int][]cost{}
+			for b.Loop() {
+				for range rounds {
+					for _, n := range []int{1000, 10000} {
+						peers := crowd(kind, n)
+						ours[n] = append(ours[n], newBench(b, kind).sync(b, peers))
+						theirs[n] = append(theirs[n], newBench(b, kind).batch(b, peers))
+					}
+				}
+			}
+			wall, cpu := func(c cost) float64 { return c.wall }, func(c cost) float64 { return c.cpu }
+			for n := range ours {
+				b.ReportMetric(median(ours[n], wall)/median(theirs[n], wall), fmt.Sprintf("of-batch/%d", n))
+				b.ReportMetric(median(ours[n], cpu)/median(theirs[n], cpu), fmt.Sprintf("cpu-of-batch/%d", n))
+				b.ReportMetric(median(ours[n], cpu)*1e6/float64(n), fmt.Sprintf("cpu-µs/peer/%d", n))
+			}
+			b.ReportMetric(median(ours[10000], cpu)/median(ours[1000], cpu)/10, "growth")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+func needsTools(b *testing.B) {
+	b.Helper()
+	for _, tool := range []string{"ip", "bridge"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			b.Skipf("%s is not installed", tool)
+		}
+	}
+}
+
+func median(list []cost, of func(cost) float64) float64 {
+	var figures []float64
+	for _, c := range list {
+		figures = append(figures, of(c))
+	}
+	slices.Sort(figures)
+	return figures[len(figures)/2]
+}
