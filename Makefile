@@ -10,7 +10,7 @@ RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo run test lint bench fuzz oracle model soak clean
+.PHONY: build demo run test test-kernel lint bench fuzz oracle model soak clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
@@ -24,6 +24,16 @@ run: build
 test:
 	$(if $(RACE),,@echo "no C compiler: testing without the race detector")
 	go test $(RACE) -timeout 10m ./...
+
+# On Debian's kernel in a virtual machine, which has WireGuard, dummy, geneve, ipip: the tests that need them, and those that
+# compare with the kernel and the real tools.
+GUEST_TESTS := WireGuard|WG|AnyLine|LinksAre|AnswerAlike|WhatTheRealTools|NativeTwin|UndoOnLinux|TheTable|WhoSees
+GUEST_TESTS := $(GUEST_TESTS)|(TheDemoShowsEachExample|ARestart|TakesAway|APeerThat).*/wireguard
+
+test-kernel:
+	internal/guest/kit bin/guest
+	OVERLAYD_ORACLE_LINES=120 CGO_ENABLED=0 go test -count 1 -timeout 4m -exec '$(CURDIR)/internal/guest/run -t 250' \
+	  -run '$(GUEST_TESTS)' ./builtin/internal/kernel ./builtin/command ./builtin ./internal/firewall ./cmd/overlayd
 
 lint:
 	test -z "$$(gofmt -s -l . | tee /dev/stderr)"

@@ -235,6 +235,7 @@ func TestAnyLineOfWGIsAnsweredAsByTheRealWG(t *testing.T) {
 	dir := t.TempDir()
 	own := &tester{inside: here, dir: dir, kernel: k, counts: map[string]int{}, skipped: map[string]int{}}
 	own.run(t, input{argv: strings.Fields("ip link add wg0 type wireguard")})
+	defer own.run(t, input{argv: strings.Fields("ip link del wg0")})
 	real := &tester{inside: theirs, dir: dir}
 	asked := &tester{inside: here, dir: dir}
 	dump := input{argv: strings.Fields("wg show wg0 dump")}

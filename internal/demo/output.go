@@ -114,7 +114,11 @@ func millis(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/floa
 func hookLine(uses []control.HookUse) string {
 	var texts []string
 	for _, u := range uses {
-		text := fmt.Sprintf("%s %.1f ms", u.Hook, 1000*u.Last.Took)
+		digits := 1
+		if u.Last.Took >= 0.1 {
+			digits = 0
+		}
+		text := fmt.Sprintf("%s %.*f ms", u.Hook, digits, 1000*u.Last.Took)
 		if u.Runs > 1 {
 			text += fmt.Sprintf(" (last of %d)", u.Runs)
 		}

@@ -90,6 +90,7 @@ func TestHookLine(t *testing.T) {
 	}{
 		{"hooks that ran once", []control.HookUse{use(hooks.PreStartup, 1, 0, 0.012), use(hooks.SubnetAdd, 1, 0, 0.0015)},
 			"PreStartup 12.0 ms, SubnetAdd 1.5 ms"},
+		{"a hook that took long", []control.HookUse{use(hooks.PreStartup, 1, 0, 0.1235)}, "PreStartup 124 ms"},
 		{"a hook that ran more often", []control.HookUse{use(hooks.SubnetAdd, 9, 0, 0.002)}, "SubnetAdd 2.0 ms (last of 9)"},
 		{"a hook that failed", []control.HookUse{use(hooks.SubnetAdd, 2, 1, 0.002)}, "SubnetAdd 2.0 ms (last of 2) (1 failed)"},
 		{"no hooks", nil, ""},

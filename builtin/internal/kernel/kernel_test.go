@@ -3,6 +3,7 @@ package kernel
 import (
 	"errors"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -186,13 +187,19 @@ var conformance = []struct {
 	}},
 }
 
+// terse reports whether a kernel may refuse the operation without an explanation. Linux explains this since 6.8.
+func terse(op Op) bool {
+	_, addr := op.Object.(Addr)
+	return addr
+}
+
 func TestFakeAndLinuxAnswerAlike(t *testing.T) {
 	for _, tt := range conformance {
 		t.Run(tt.name, func(t *testing.T) {
 			states := map[string]string{}
 			eachKernel(t, func(t *testing.T, k Kernel) {
 				for _, s := range tt.steps {
-					if got := reason(k.Do(t.Context(), s.op)); got != s.want {
+					if got := reason(k.Do(t.Context(), s.op)); got != s.want && !(terse(s.op) && strings.HasPrefix(s.want, got+": ")) {
 						t.Errorf("%s\n got %q\nwant %q", s.op, got, s.want)
 					}
 				}

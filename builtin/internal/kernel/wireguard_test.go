@@ -31,6 +31,10 @@ func openHere(t *testing.T) Kernel {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		// The kernel's devices stay when this process is through with them.
+		if err := k.Do(context.Background(), Op{Del, Link{Name: "wg"}}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Error(err)
+		}
 		if err := k.Close(); err != nil {
 			t.Error(err)
 		}
@@ -209,6 +213,10 @@ func TestADeviceWhosePortIsInUseKeepsTheOneItHad(t *testing.T) {
 }
 
 func TestASocketThatIsThereAlready(t *testing.T) {
+	k := openHere(t)
+	do(t, k, Op{Add, Link{Name: "wg", Kind: "wireguard"}})
+	userspace(t, k)
+	do(t, k, Op{Del, Link{Name: "wg"}})
 	if err := os.MkdirAll("/var/run/wireguard", 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -217,9 +225,7 @@ func TestASocketThatIsThereAlready(t *testing.T) {
 		t.Fatal(err)
 	}
 	foreign.SetUnlinkOnClose(false)
-	k := openHere(t)
 	do(t, k, Op{Add, Link{Name: "wg", Kind: "wireguard"}}, Op{Set, Device{Name: "wg", ListenPort: &port}})
-	userspace(t, k)
 	if got := *list(t, k, Device{Name: "wg"})[0].(Device).ListenPort; got != port {
 		t.Errorf("beside another's socket: got port %d, want the device to work", got)
 	}
