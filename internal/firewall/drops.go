@@ -1,6 +1,7 @@
 package firewall
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -13,17 +14,25 @@ func (t *Table) warnOfDrops() error {
 	if !slices.ContainsFunc(t.wanted, func(c chain) bool { return *c.hook == *nftables.ChainHookForward }) {
 		return nil
 	}
-	chains, err := t.conn().ListChains()
+	drops, err := t.Drops()
 	if err != nil {
 		return err
 	}
-	drops := dropsOf(chains)
 	if len(drops) > 0 && !slices.Equal(drops, t.drops) {
 		t.log.Warn("forwarded packets are dropped by others' chains that do not accept them first",
 			"chains", strings.Join(drops, ", "), "try", "iptables -I FORWARD -s NETWORK -j ACCEPT, and the same with -d")
 	}
 	t.drops = drops
 	return nil
+}
+
+// Drops names the chains, as FAMILY TABLE CHAIN, through which forwarded packets go and that drop what no rule of theirs accepts.
+func (t *Table) Drops() ([]string, error) {
+	chains, err := t.conn().ListChains()
+	if err != nil {
+		return nil, fmt.Errorf("list chains: %w", err)
+	}
+	return dropsOf(chains), nil
 }
 
 // dropsOf are the chains through which forwarded packets go and that drop what no rule of theirs accepts.

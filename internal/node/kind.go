@@ -23,7 +23,7 @@ var tunnelKinds = []string{"vxlan", "geneve", "wireguard", "gretap", "ip6gretap"
 // isVirtual reports whether the interface is a tunnel, or a bridge that no device of the machine is a port of. VLANs and bonds
 // are neither, nor is the end of a cable between two containers, which can be all that a node has.
 func isVirtual(name string) bool {
-	kind := linkKind(name)
+	kind := LinkKind(name)
 	switch {
 	case slices.Contains(tunnelKinds, kind), exists(sysNet, name, "tun_flags"):
 		return true
@@ -43,8 +43,9 @@ var tunnelMedia = []int{
 	unix.ARPHRD_TUNNEL, unix.ARPHRD_TUNNEL6, unix.ARPHRD_SIT, unix.ARPHRD_IPGRE, unix.ARPHRD_IP6GRE, unix.ARPHRD_NONE,
 }
 
-// linkKind is the kind of a link as the kernel names it, "" for plain ones.
-func linkKind(name string) string {
+// LinkKind is the kind of a link as the kernel names it, "" for plain ones, for TUN devices, and for links of another network
+// namespace than /sys shows.
+func LinkKind(name string) string {
 	text, err := os.ReadFile(filepath.Join(sysNet, name, "uevent"))
 	if err != nil {
 		return ""
@@ -61,7 +62,7 @@ func linkKind(name string) string {
 func hasDevice(bridge string) bool {
 	ports, err := os.ReadDir(filepath.Join(sysNet, bridge, "brif"))
 	return err == nil && slices.ContainsFunc(ports, func(port os.DirEntry) bool {
-		kind := linkKind(port.Name())
+		kind := LinkKind(port.Name())
 		return isHardware(port.Name()) || kind == "vlan" || kind == "bond"
 	})
 }

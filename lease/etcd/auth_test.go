@@ -117,6 +117,27 @@ func TestEachOfTheNodesGrantsIsNeeded(t *testing.T) {
 	}
 }
 
+func TestCheckWriteFindsAMissingRightAndWritesNothing(t *testing.T) {
+	all := etcd.NodeGrants(prefix)
+	readOnly := all[1]
+	readOnly.Write = false
+	for name, tt := range map[string]struct {
+		grants []etcd.Grant
+		denied bool
+	}{"with it": {all, false}, "without it": {[]etcd.Grant{all[0], readOnly}, true}} {
+		t.Run(name, func(t *testing.T) {
+			_, client := enableAuth(t, startMember(t, "http://127.0.0.1:0").Endpoints()[0], tt.grants...)
+			store := newStore(t, client)
+			if err := store.CheckWrite(t.Context()); errors.Is(err, rpctypes.ErrPermissionDenied) != tt.denied || (err != nil) != tt.denied {
+				t.Errorf("got %v, want it denied: %v", err, tt.denied)
+			}
+			if seen, err := store.Load(t.Context()); err != nil || len(seen.Records)+len(seen.Unreadable) > 0 {
+				t.Errorf("it wrote: %v, %v", seen, err)
+			}
+		})
+	}
+}
+
 // useStore does with a store what a daemon does first.
 func useStore(ctx context.Context, store *etcd.Store) error {
 	if _, err := store.Check(ctx); err != nil {

@@ -56,6 +56,20 @@ func (s *Store) Check(ctx context.Context) (ConfigRead, error) {
 	return read, s.diagnose(ctx, err)
 }
 
+// CheckWrite makes sure that this client may write leases, by a transaction that cannot come to write: etcd looks at the rights
+// to what a transaction may do before it looks at its conditions.
+func (s *Store) CheckWrite(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	key := s.subnets()
+	never := clientv3.Compare(clientv3.ModRevision(key), "<", 0)
+	_, err := s.client.Txn(ctx).If(never).Then(clientv3.OpPut(key, "")).Commit()
+	if err != nil {
+		return fmt.Errorf("write etcd %s: %w", key, s.explain(ctx, err))
+	}
+	return nil
+}
+
 // firstRead reads the network config, and ends early with a diagnosis when none of the endpoints can be used.
 func (s *Store) firstRead(ctx context.Context) (read ConfigRead, err error) {
 	ctx, cancel := context.WithCancel(ctx)
