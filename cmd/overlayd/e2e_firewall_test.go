@@ -75,6 +75,9 @@ func TestTheFirewallFollowsTheDaemon(t *testing.T) {
 		t.Errorf("rules are not those of the new flags:\n%s", got)
 	}
 	must(t, n.Stop(w.ctx))
+	if _, err := n.Shell("test ! -e " + defaultSubnetFile); err != nil {
+		t.Errorf("after a teardown the subnet file promises a subnet: %v", err)
+	}
 	want := "table inet others {\n}\n"
 	if got := w.ruleset(n); got != want {
 		t.Errorf("after a teardown the ruleset is\n%s", got)

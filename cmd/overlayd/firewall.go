@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/firewall"
 )
 
@@ -38,6 +39,22 @@ func (d *daemon) openToWorld(n hooks.Node) error {
 	}
 	d.state.SetMasquerade(d.ipMasq)
 	return d.forward(n)
+}
+
+// countFirewall gives what the firewall counts to those who ask for metrics.
+func (d *daemon) countFirewall() (rules []control.RuleCount, repairs int) {
+	counts, err := d.firewall.Counts()
+	if err != nil {
+		d.log.Warn("firewall table was not counted", "err", err)
+	}
+	for _, c := range counts {
+		family := "ipv4"
+		if c.V6 {
+			family = "ipv6"
+		}
+		rules = append(rules, control.RuleCount{Chain: c.Chain, Rule: c.Rule, Family: family, Packets: c.Packets, Bytes: c.Bytes})
+	}
+	return rules, d.firewall.Repairs()
 }
 
 // pathsOf are the families in which the node holds a subnet.
@@ -91,9 +108,15 @@ func (d *daemon) forward(n hooks.Node) error {
 	return nil
 }
 
-// closeToWorld removes the firewall table at a stop that is to leave nothing.
+// closeToWorld takes back what openToWorld and the subnet file promised, at a stop that is to leave nothing.
 func (d *daemon) closeToWorld(ctx context.Context) {
-	if !d.firewalled() || ctx.Err() == nil || errors.Is(context.Cause(ctx), hooks.ErrConfigChanged) {
+	if ctx.Err() == nil || errors.Is(context.Cause(ctx), hooks.ErrConfigChanged) {
+		return
+	}
+	if err := d.promise.withdraw(); err != nil {
+		d.log.Warn("subnet file stays", "err", err)
+	}
+	if !d.firewalled() {
 		return
 	}
 	if err := d.firewall.Remove(); err != nil {

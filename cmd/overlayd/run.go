@@ -213,6 +213,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	})
 	g.Go(func() error { return d.promise.keep(ctx) })
 	if d.firewalled() {
+		d.state.SetFirewall(d.countFirewall)
 		g.Go(func() error { return d.firewall.Keep(ctx) })
 	}
 	if d.member != nil {

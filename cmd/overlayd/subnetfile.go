@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -28,6 +29,17 @@ func (p *promise) give(file node.SubnetFile) error {
 	defer p.mu.Unlock()
 	p.file = &file
 	return node.WriteSubnetFile(p.path, file)
+}
+
+// withdraw removes the file, unless somebody else has written it meanwhile.
+func (p *promise) withdraw() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file == nil || !p.file.IsAt(p.path) {
+		return nil
+	}
+	p.file = nil
+	return os.Remove(p.path)
 }
 
 // keep writes the file again whenever it is missing or says something else, until the context ends, whose error it returns.

@@ -21,6 +21,9 @@ func observed() *State {
 	daemonUp(s)
 	observePeer(s, "10.50.200.0/24", hooks.PeerUp)
 	s.SetEtcd(errors.New("no answer"))
+	s.SetFirewall(func() ([]RuleCount, int) {
+		return []RuleCount{{"postrouting", "containers to the world", "ipv6", 7, 560}}, 2
+	})
 	s.ObserveHook(hooks.HookRun{Hook: hooks.SubnetAdd, Scope: "10.50.3.0/24", Reason: hooks.Join, Took: time.Millisecond})
 	s.ObserveHook(hooks.HookRun{Hook: hooks.SubnetAdd, Scope: "10.50.4.0/24", Reason: hooks.Repair, Took: time.Second, Err: errors.New("no")})
 	s.ObserveHook(hooks.HookRun{Hook: hooks.PreStartup, Scope: hooks.NodeScope, Reason: hooks.Repair})
@@ -39,6 +42,15 @@ overlayd_config_revision 17
 # HELP overlayd_etcd_up Whether etcd answers.
 # TYPE overlayd_etcd_up gauge
 overlayd_etcd_up 0
+# HELP overlayd_firewall_bytes_total Bytes of these packets.
+# TYPE overlayd_firewall_bytes_total counter
+overlayd_firewall_bytes_total{chain="postrouting",family="ipv6",rule="containers to the world"} 560
+# HELP overlayd_firewall_packets_total Packets that a rule has masqueraded or accepted; of a connection that is masqueraded, only the first.
+# TYPE overlayd_firewall_packets_total counter
+overlayd_firewall_packets_total{chain="postrouting",family="ipv6",rule="containers to the world"} 7
+# HELP overlayd_firewall_repairs_total Times that the firewall table was not as overlayd wrote it, and was written again.
+# TYPE overlayd_firewall_repairs_total counter
+overlayd_firewall_repairs_total 2
 # HELP overlayd_health 1 for the state of health that the daemon is in, 0 for the others.
 # TYPE overlayd_health gauge
 overlayd_health{state="degraded"} 1

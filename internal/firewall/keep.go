@@ -17,6 +17,8 @@ const (
 	// shortTruce and longTruce bound how long a table stays as somebody else made it who changes it again and again.
 	shortTruce = time.Second
 	longTruce  = time.Minute
+	// restraint is how much longer than a look took the next one waits: others may change the ruleset all the time.
+	restraint = 4
 	// audit is how often the table is looked at without a reason.
 	audit = 5 * time.Minute
 )
@@ -52,11 +54,15 @@ func (t *Table) mendAgain(ctx context.Context, due <-chan struct{}) error {
 		if err := pause(ctx, settle); err != nil {
 			return err
 		}
+		began := time.Now()
 		damage, err := t.mend()
 		switch {
 		case err != nil:
 			t.log.Warn("firewall table could not be looked after", "table", t.String(), "err", err)
 		case damage == "":
+			if err := pause(ctx, restraint*time.Since(began)); err != nil {
+				return err
+			}
 			continue
 		default:
 			t.log.Warn("firewall table was changed and is as before again", "table", t.String(), "what", damage)

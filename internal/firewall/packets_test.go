@@ -111,6 +111,16 @@ func TestWhoSeesWhichAddress(t *testing.T) {
 	see("by overlayd's rules", with)
 	wantSeen(t, "a pod, who asked for its address,", s.pod.seen(t, s.outside, netip.MustParseAddr("192.0.2.99")), pod)
 	wantSeen(t, "a pod, who asked for its address,", s.pod.seen(t, s.outside, netip.MustParseAddr("2001:db8::99")), pod6)
+	counts, err := s.table.Counts()
+	must(t, err)
+	for _, c := range counts {
+		if c.Packets == 0 || c.Bytes == 0 {
+			t.Errorf("chain %s has counted nothing by rule %q, IPv6 %t", c.Chain, c.Rule, c.V6)
+		}
+	}
+	if len(counts) != 8 {
+		t.Errorf("there are counts of %d rules, want 8", len(counts))
+	}
 	must(t, s.table.Remove())
 	see("without rules again", without)
 	run(t, s.node.Namespace, flannelRules(network4, subnet4, "224.0.0.0/4"), "iptables-nft-restore")

@@ -38,6 +38,8 @@ type Table struct {
 	wanted []chain
 	known  bool     // whether wanted has been said
 	drops  []string // what was said to drop forwarded packets
+
+	repairs int
 }
 
 // New returns the table as it is. It touches nothing.
@@ -107,6 +109,7 @@ func (t *Table) mend() (damage string, err error) {
 	}
 	damage, err = t.damage()
 	if err == nil && damage != "" {
+		t.repairs++
 		err = t.replace()
 	}
 	if err == nil {
