@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/url"
 	"sync"
@@ -30,9 +30,14 @@ type member struct {
 type cluster struct {
 	*testing.T
 	members  []*member
+	direct   []string // endpoints of members that are not in this process
 	nodes    []*node
+	log      *slog.Logger  // of nodes that join; silent if nil
 	requests *atomic.Int64 // that came from clients, streams not counted
 }
+
+// quota is how many bytes a member keeps before it counts its disk as full.
+const quota = 8 << 20
 
 func startCluster(t *testing.T, size int) *cluster {
 	t.Helper()
@@ -46,8 +51,9 @@ func startCluster(t *testing.T, size int) *cluster {
 		cfg.ListenPeerUrls, cfg.AdvertisePeerUrls = []url.URL{peer}, []url.URL{peer}
 		cfg.ListenClientUrls, cfg.AdvertiseClientUrls = []url.URL{client}, []url.URL{client}
 		cfg.UnsafeNoFsync = true // no machine fails here
-		cfg.AuthTokenTTL = 1     // second
-		cfg.BcryptCost = 4       // the least, since nobody guesses here
+		cfg.QuotaBackendBytes = quota
+		cfg.AuthTokenTTL = 1 // second
+		cfg.BcryptCost = 4   // the least, since nobody guesses here
 		cfg.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainUnaryInterceptor(c.count)}
 		initial += fmt.Sprintf("%s=%s,", cfg.Name, peer.String())
 		c.members = append(c.members, &member{config: cfg, wire: newWire(t, client.Host)})
@@ -163,7 +169,7 @@ func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(time.Minute)
 	for !holds() {
 		select {
 		case <-tick.C:
@@ -180,6 +186,7 @@ type wire struct {
 
 	mu      sync.Mutex
 	isCut   bool
+	hushed  chan struct{} // closed to let bytes pass again; nil while they do
 	streams map[net.Conn]bool
 	running sync.WaitGroup
 }
@@ -227,17 +234,51 @@ func (w *wire) carry(near net.Conn) {
 	w.streams[near] = true
 	w.mu.Unlock()
 	w.running.Go(func() {
-		io.Copy(far, near)
+		w.copy(far, near)
 		far.Close()
 	})
-	io.Copy(near, far)
+	w.copy(near, far)
 	w.mu.Lock()
 	delete(w.streams, near)
 	w.mu.Unlock()
 }
 
+// copy carries bytes one way. What comes while the wire is hushed waits, as TCP has it.
+func (w *wire) copy(to, from net.Conn) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		w.mu.Lock()
+		hushed := w.hushed
+		w.mu.Unlock()
+		if hushed != nil {
+			<-hushed
+		}
+		if _, writeErr := to.Write(buffer[:n]); err != nil || writeErr != nil {
+			return
+		}
+	}
+}
+
+// hush lets no byte pass, and no end of a connection either, until speak.
+func (w *wire) hush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hushed = make(chan struct{})
+}
+
+func (w *wire) speak() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hushed != nil {
+		close(w.hushed)
+		w.hushed = nil
+	}
+}
+
 // cut ends all connections, and each new one at once.
 func (w *wire) cut() {
+	w.speak()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.isCut = true

@@ -15,6 +15,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 )
 
 // DialOptions say which etcd cluster to use, and how to get in. All files are PEM or text.
@@ -37,6 +38,13 @@ func Dial(o DialOptions) (*clientv3.Client, error) {
 	return client, nil
 }
 
+// reconnect is how connections are tried again. However long etcd was away, it is found again within seconds, and nodes that
+// lost it together do not come back together.
+var reconnect = grpc.ConnectParams{
+	Backoff:           backoff.Config{BaseDelay: time.Second, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 15 * time.Second},
+	MinConnectTimeout: 5 * time.Second,
+}
+
 func (o DialOptions) dial() (*clientv3.Client, error) {
 	options, err := o.security()
 	if err != nil {
@@ -49,7 +57,7 @@ func (o DialOptions) dial() (*clientv3.Client, error) {
 		DialKeepAliveTimeout: 5 * time.Second,
 		MaxUnaryRetries:      3, // whoever calls tries on, and says so
 		Logger:               zap.NewNop(),
-		DialOptions:          options,
+		DialOptions:          append(options, grpc.WithConnectParams(reconnect)),
 	}
 	if (o.Username == "") != (o.PasswordFile == "") {
 		return nil, errors.New("user name and password file: give both or neither")

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
@@ -35,12 +34,9 @@ type node struct {
 // join starts a node that uses etcd through the wires, until the test ends.
 func (c *cluster) join(n lease.Network) {
 	c.Helper()
-	client, err := etcd.Dial(etcd.DialOptions{Endpoints: c.endpoints()})
-	if err != nil {
-		c.Fatal(err)
-	}
+	client := c.dialNode()
 	nd := &node{id: fmt.Sprint("node", len(c.nodes))}
-	m := lease.NewManager(newStore(c.T, client), n, lease.ManagerOptions{NodeID: nd.id, TTL: time.Minute})
+	m := lease.NewManager(newStore(c.T, client), n, lease.ManagerOptions{NodeID: nd.id, TTL: time.Minute, Logger: c.log})
 	ctx, cancel := context.WithCancel(c.Context())
 	host, ended := byte(len(c.nodes)+1), make(chan error, 1)
 	go func() { ended <- nd.run(ctx, m, host) }()
@@ -171,23 +167,36 @@ var faults = []fault{
 		return c.members[0]
 	}, end: func(*cluster) {}},
 	{name: "the disk is full", begin: func(c *cluster) *member {
-		c.alarm(etcdserverpb.AlarmRequest_ACTIVATE)
-		if _, err := c.person(c.members[0]).Put(c.Context(), "x", ""); !errors.Is(err, rpctypes.ErrNoSpace) {
-			c.Errorf("a write: got %v, want %v", err, rpctypes.ErrNoSpace)
-		}
+		person, mebibyte := c.person(c.members[0]), strings.Repeat("x", 1<<20)
+		await(c.T, "a full disk", func() bool {
+			_, err := person.Put(c.Context(), "x", mebibyte)
+			return errors.Is(err, rpctypes.ErrNoSpace)
+		})
 		return nil
-	}, end: func(c *cluster) { c.alarm(etcdserverpb.AlarmRequest_DEACTIVATE) }},
+	}, end: (*cluster).makeRoom},
 }
 
 func (c *cluster) startStopped() {
 	c.start(slices.DeleteFunc(slices.Clone(c.members), func(m *member) bool { return m.etcd != nil })...)
 }
 
-// alarm is what a member does whose database reaches its limit.
-func (c *cluster) alarm(action etcdserverpb.AlarmRequest_AlarmAction) {
-	s := c.members[0].etcd.Server
-	request := &etcdserverpb.AlarmRequest{Action: action, MemberID: uint64(s.MemberID()), Alarm: etcdserverpb.AlarmType_NOSPACE}
-	if _, err := s.Alarm(c.Context(), request); err != nil {
+// makeRoom is what an operator does whose etcd has reached its limit.
+func (c *cluster) makeRoom() {
+	c.Helper()
+	person := c.person(c.members[0])
+	resp, err := person.Get(c.Context(), "x")
+	if err == nil {
+		_, err = person.Compact(c.Context(), resp.Header.Revision, clientv3.WithCompactPhysical())
+	}
+	for _, m := range c.members {
+		if err == nil {
+			_, err = c.person(m).Defragment(c.Context(), m.config.ListenClientUrls[0].String())
+		}
+	}
+	if err == nil {
+		_, err = person.AlarmDisarm(c.Context(), &clientv3.AlarmMember{})
+	}
+	if err != nil {
 		c.Fatal(err)
 	}
 }
@@ -228,7 +237,11 @@ func TestNodesGetOverAllFaultsOfACluster(t *testing.T) {
 // converge waits until all nodes know what etcd says, which must have a lease for each.
 func (c *cluster) converge(m *member) {
 	c.Helper()
-	store := newStore(c.T, c.person(m))
+	c.convergeOn(newStore(c.T, c.person(m)))
+}
+
+func (c *cluster) convergeOn(store *etcd.Store) {
+	c.Helper()
 	var s lease.Snapshot
 	await(c.T, "each node to see what etcd says", func() bool {
 		var err error
@@ -250,7 +263,11 @@ func (c *cluster) converge(m *member) {
 // change changes what one node that runs flannel says, and lets another leave or join again.
 func (c *cluster) change(m *member, f fault) {
 	c.Helper()
-	person := c.person(m)
+	c.changeBy(c.person(m), f)
+}
+
+func (c *cluster) changeBy(person *clientv3.Client, f fault) {
+	c.Helper()
 	put(c.T, person, "10.3.103.0-24", f.name)
 	resp, err := person.Delete(c.Context(), subnets+"10.3.104.0-24")
 	if err != nil {
