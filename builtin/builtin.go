@@ -12,6 +12,7 @@ import (
 
 	"github.com/overlayd/overlayd/builtin/command"
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/hooks"
 )
 
 // Options say how a Set is opened.
@@ -58,10 +59,18 @@ func (s *Set) Begin(scope string) *Run {
 	return &Run{set: s, scope: scope, run: s.scopes.Begin(scope)}
 }
 
-// RunsWireGuard reports whether WireGuard devices run in this process, as they do where the kernel has none.
-func (s *Set) RunsWireGuard() bool {
-	runner, ok := s.kernel.(interface{ RunsWireGuard() bool })
-	return ok && runner.RunsWireGuard()
+// WireGuard tells where the node's WireGuard devices run: "kernel", or "userspace", in this process, as they do where the
+// kernel has none. It is "" without any.
+func (s *Set) WireGuard() string {
+	if runner, ok := s.kernel.(interface{ RunsWireGuard() bool }); ok && runner.RunsWireGuard() {
+		return "userspace"
+	}
+	for _, o := range s.scopes.Owned(hooks.NodeScope) {
+		if l, ok := o.(kernel.Link); ok && l.Kind == "wireguard" {
+			return "kernel"
+		}
+	}
+	return ""
 }
 
 // Close ends the userspace WireGuard devices of this process and gives everything back. What else was made stays.

@@ -178,7 +178,7 @@ func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 		return err
 	}
 	d.state.SetMTU(mtu)
-	d.state.SetUserspaceWireGuard(d.commands.RunsWireGuard())
+	d.state.SetWireGuard(d.commands.WireGuard())
 	d.log.Info("up", "subnet", n.Lease.String(), "node", d.nodeID, "mtu", mtu, "took", time.Since(began))
 	return nil
 }

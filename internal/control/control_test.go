@@ -129,7 +129,6 @@ func TestJSONKeysAreStable(t *testing.T) {
     "state": "",
     "networks": [],
     "paths": [],
-    "userspaceWireGuard": false,
     "masquerade": false
   },
   "config": {

@@ -109,9 +109,9 @@ func (s *State) SetEtcd(err error) {
 	}
 }
 
-// SetUserspaceWireGuard says whether WireGuard devices run in this process.
-func (s *State) SetUserspaceWireGuard(on bool) {
-	s.set(func(t *Status) { t.Node.UserspaceWireGuard = on })
+// SetWireGuard says where WireGuard devices run: "kernel", "userspace", or "" without any.
+func (s *State) SetWireGuard(where string) {
+	s.set(func(t *Status) { t.Node.WireGuard = where })
 }
 
 // SetUnreadable says what stands among the leases and is none.

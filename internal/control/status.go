@@ -33,17 +33,17 @@ type Daemon struct {
 
 // Node is this node.
 type Node struct {
-	State              hooks.NodePhase `json:"state"` // "starting", "waiting for a lease", "up" or "stopping"; "" before a network is known
-	Since              time.Time       `json:"since,omitzero"`
-	Error              string          `json:"error,omitzero"`   // why the last start failed
-	NextTry            time.Time       `json:"nextTry,omitzero"` // when the start is tried again
-	Networks           []netip.Prefix  `json:"networks"`         // the whole overlay, one prefix a family
-	Paths              []Path          `json:"paths"`            // one a family
-	Interface          string          `json:"interface,omitzero"`
-	InterfaceBy        string          `json:"interfaceBy,omitzero"` // what chose it: a flag, or "default route"
-	MTU                int             `json:"mtu,omitzero"`         // of the overlay, in bytes, as the subnet file promises it
-	UserspaceWireGuard bool            `json:"userspaceWireGuard"`
-	Masquerade         bool            `json:"masquerade"` // whether what leaves the overlay is masqueraded
+	State       hooks.NodePhase `json:"state"` // "starting", "waiting for a lease", "up" or "stopping"; "" before a network is known
+	Since       time.Time       `json:"since,omitzero"`
+	Error       string          `json:"error,omitzero"`   // why the last start failed
+	NextTry     time.Time       `json:"nextTry,omitzero"` // when the start is tried again
+	Networks    []netip.Prefix  `json:"networks"`         // the whole overlay, one prefix a family
+	Paths       []Path          `json:"paths"`            // one a family
+	Interface   string          `json:"interface,omitzero"`
+	InterfaceBy string          `json:"interfaceBy,omitzero"` // what chose it: a flag, or "default route"
+	MTU         int             `json:"mtu,omitzero"`         // of the overlay, in bytes, as the subnet file promises it
+	WireGuard   string          `json:"wireGuard,omitzero"`   // where its WireGuard devices run: "kernel" or "userspace", in the daemon
+	Masquerade  bool            `json:"masquerade"`           // whether what leaves the overlay is masqueraded
 }
 
 // A Path is one address family of a lease.

@@ -91,7 +91,10 @@ func backendText(s Status) string {
 	if s.Node.MTU > 0 {
 		text += fmt.Sprintf(", MTU %d", s.Node.MTU)
 	}
-	if s.Node.UserspaceWireGuard {
+	switch s.Node.WireGuard {
+	case "kernel":
+		text += ", WireGuard in the kernel"
+	case "userspace":
 		text += ", WireGuard in this process"
 	}
 	if s.Node.Masquerade {

@@ -87,7 +87,7 @@ func TestTextFitsAPersonAndATerminal(t *testing.T) {
 		"up with peers": {daemonUp, 5 * time.Second},
 		"both families": {func(s *State) {
 			s.Configure("wireguard", 4)
-			s.SetUserspaceWireGuard(true)
+			s.SetWireGuard("userspace")
 			s.ObserveNode(hooks.NodeStatus{Phase: hooks.NodeUp, Node: hooks.Node{
 				Networks:  []netip.Prefix{netip.MustParsePrefix("10.50.0.0/16"), netip.MustParsePrefix("fd00:50::/48")},
 				Lease:     lease.Lease{V4: path("10.50.7.0/24", "192.0.2.7"), V6: path("fd00:50:0:7::/64", "2001:db8::7")},
