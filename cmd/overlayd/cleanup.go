@@ -27,7 +27,8 @@ known. The daemon must be stopped.
 
 The state directory stays, since by what is in it the node has its subnet again, and the lease stays in etcd until it expires.
 --release gives the lease back, as overlayd lease release does, and --state removes the state directory too: the node's
-identity, its keys and what hooks put there, but no data of an etcd member, which may be all that a cluster has.
+identity, its keys and what hooks put there. A state directory with an etcd member in it stays all the same, since that may be
+all that a cluster has.
 
 --dry-run prints the same lines, which are commands that would do the same, and changes nothing.`
 

@@ -19,11 +19,11 @@ func (o *cleanup) directories() error {
 	if err != nil || !o.state {
 		return err
 	}
-	member := filepath.Base((&daemon{settings: o.settings}).memberDir())
-	if !missing(filepath.Join(o.stateDir, member)) {
-		fmt.Fprintf(o.stderr, "overlayd: %s stays: it is an etcd member's data\n", filepath.Join(o.stateDir, member))
+	if member := (&daemon{settings: o.settings}).memberDir(); !missing(member) {
+		fmt.Fprintf(o.stderr, "overlayd: %s stays: there is an etcd member in it, which may be all that a cluster has\n", o.stateDir)
+		return nil
 	}
-	return o.directory(o.stateDir, func(name string) bool { return name != member })
+	return o.directory(o.stateDir, func(string) bool { return true })
 }
 
 // directory removes what is ours in a directory, and it, if that leaves it empty.

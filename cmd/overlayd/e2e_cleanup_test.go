@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -45,6 +48,9 @@ func TestACleanupTakesAllThatIsOursAndNothingElse(t *testing.T) {
 			n.Args = append(n.Args, "--ip-masq")
 			w.up(w.Nodes()...)
 			w.reach(w.Nodes()...)
+			if rules := w.ruleset(n); strings.Count(rules, "counter packets 0 bytes 0 masquerade") != 2 {
+				t.Errorf("what went between containers was masqueraded:\n%s", rules)
+			}
 			if _, err := n.Shell("overlayd cleanup --state-dir /run/state --dry-run"); err == nil || !strings.Contains(err.Error(), "stop it") {
 				t.Errorf("beside a running daemon a cleanup says %v", err)
 			}
@@ -72,6 +78,22 @@ func TestACleanupTakesAllThatIsOursAndNothingElse(t *testing.T) {
 				t.Errorf("another cleanup does %q, %v", again, err)
 			}
 		})
+	}
+}
+
+func TestACleanupKeepsAnEtcdMember(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	state, run := filepath.Join(dir, "state"), filepath.Join(dir, "run")
+	must(t, os.MkdirAll(filepath.Join(state, "etcd"), 0o700), os.WriteFile(filepath.Join(state, "node-id"), nil, 0o600))
+	out, err := exec.Command("overlayd", "cleanup", "--state", "--state-dir", state, "--run-dir", run,
+		"--subnet-file", filepath.Join(dir, "subnet.env")).CombinedOutput()
+	must(t, err)
+	if want := "overlayd: " + state + " stays: there is an etcd member in it, which may be all that a cluster has\n"; string(out) != want {
+		t.Errorf("it says %q, want %q", out, want)
+	}
+	if _, err := os.Stat(filepath.Join(state, "node-id")); err != nil {
+		t.Errorf("the member's node has lost its identity: %v", err)
 	}
 }
 
