@@ -87,7 +87,7 @@ func (b batch) carryOut(ctx context.Context, c *call, steps []batchLine) error {
 	var failed error
 	for _, s := range steps {
 		err := s.err
-		exits := err != nil && strings.HasPrefix(err.Error(), "Error: ")
+		exits := err != nil && strings.HasPrefix(err.Error(), "Error: ") && !strings.HasPrefix(err.Error(), "Error: argument of ")
 		if err == nil {
 			err = c.tool.explain(s.carryOut(ctx, c), s.action)
 		}
@@ -117,7 +117,11 @@ func (b batch) carryOut(ctx context.Context, c *call, steps []batchLine) error {
 // refusedNeighbour reports whether the kernel refused a neighbour, which ends ip where other refusals do not.
 func refusedNeighbour(words []string, err error) bool {
 	status, _ := errors.AsType[interp.ExitStatus](err)
-	return status == 2 && strings.HasPrefix("neighbour", words[0])
+	changes := len(words) > 1 && !slices.ContainsFunc([]string{"show", "list", "lst", "flush", "get"}, func(verb string) bool {
+		return strings.HasPrefix(verb, words[1])
+	})
+	neighbour := strings.HasPrefix("neighbour", words[0]) || strings.HasPrefix("neighbor", words[0])
+	return status == 2 && neighbour && changes
 }
 
 // batchLines splits a text into the words of its lines, as iproute2 does: quotes hold a word together, a number sign

@@ -126,7 +126,7 @@ type action struct {
 	ops      []kernel.Op                        // changes, in order
 	run      func(context.Context, *call) error // what is more than that: questions, files, text
 	check    func(context.Context, *call) error // what the changes want, and the kernel would not ask for
-	warning  string                             // said on stderr before the changes
+	warning  string                             // said on stderr after the check
 	noDevice func(*failure) *failure            // changes how a missing device is told
 }
 
@@ -135,16 +135,16 @@ func change(verb kernel.Verb, o kernel.Object) action {
 }
 
 func (a action) carryOut(ctx context.Context, c *call) error {
+	if a.check != nil {
+		if err := a.check(ctx, c); err != nil {
+			return err
+		}
+	}
 	if a.warning != "" {
 		fmt.Fprint(c.Stderr, a.warning)
 	}
 	if a.run != nil {
 		return a.run(ctx, c)
-	}
-	if a.check != nil {
-		if err := a.check(ctx, c); err != nil {
-			return err
-		}
 	}
 	return c.kernel.Do(ctx, a.ops...)
 }

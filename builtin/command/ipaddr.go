@@ -68,7 +68,9 @@ func (p *addrParser) word() {
 	case p.twice("peer", "remote"), p.twice("broadcast", "brd"), p.twice("scope"), p.twice("label"), p.twice("anycast"),
 		p.twice("metric", "priority", "preference"), p.twice("valid_lft"), p.twice("preferred_lft"):
 	case p.take("peer", "remote"):
-		a.Peer = p.prefix(p.family)
+		if a.Peer = p.prefix(p.family); a.Peer.Bits() == 0 { // which ip gives the length of the address
+			p.unknownWord(a.Peer.String())
+		}
 		p.learn(a.Peer.Addr())
 	case p.takeShort("broadcast") || p.take("brd"):
 		if p.peek() == "+" || p.peek() == "-" {

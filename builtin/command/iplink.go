@@ -7,12 +7,17 @@ import (
 	"slices"
 	"strings"
 
+	"mvdan.cc/sh/v3/interp"
+
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
 func parseLinkAdd(l *line) action {
 	var link kernel.Link
 	var a action
+	if l.family != 0 { // which some kinds of links take notice of
+		l.unknownWord(fmt.Sprintf("-%d", l.family))
+	}
 	for l.more() && link.Kind == "" {
 		switch {
 		case l.take("link"):
@@ -25,6 +30,11 @@ func parseLinkAdd(l *line) action {
 		case l.take("type"):
 			link.Kind = l.next()
 			a.warning = parseKind(l, &link)
+		case l.twice("numtxqueues"), l.twice("numrxqueues"):
+		case l.take("numtxqueues"):
+			link.TxQueues = l.number(1, math.MaxInt32, "Invalid \"numtxqueues\" value\n")
+		case l.take("numrxqueues"):
+			link.RxQueues = l.number(1, math.MaxInt32, "Invalid \"numrxqueues\" value\n")
 		case parseLinkWord(l, &link):
 		default:
 			parseLinkName(l, &link)
@@ -36,8 +46,31 @@ func parseLinkAdd(l *line) action {
 	case link.Name == "": // the kernel would choose one
 		l.unknownWord("type")
 	}
-	a.ops = []kernel.Op{{Verb: kernel.Add, Object: link}}
+	a.ops, a.check = []kernel.Op{{Verb: kernel.Add, Object: link}}, linksThere(link)
 	return a
+}
+
+// linksThere looks for the links that a new one names, as ip does while it reads.
+func linksThere(link kernel.Link) func(context.Context, *call) error {
+	below, outer := link.Lower, link.Options["dev"]
+	if link.Kind == "vxlan" {
+		below, outer = "", link.Lower
+	}
+	return func(ctx context.Context, c *call) error {
+		if err := mastersThere([]string{link.Master})(ctx, c); err != nil {
+			return err
+		}
+		for _, want := range []struct {
+			name   string
+			status interp.ExitStatus
+		}{{below, 1}, {outer, statusUsage}} {
+			missing := &failure{text: fmt.Sprintf("Cannot find device %q", want.name), status: want.status}
+			if _, err := namedLink(ctx, c, want.name, missing); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 func parseLinkSet(l *line) action {
@@ -48,21 +81,25 @@ func parseLinkSet(l *line) action {
 			link.Rename = l.name()
 		case l.take("nomaster"):
 			link.NoMaster = true
+		case link.Name != "" && l.take("type"):
+			parseKindSet(l, &link)
+		case link.Group == nil && l.take("type"):
+			l.fail(statusUsage, "Not enough information: \"dev\" argument is required.")
 		case parseLinkWord(l, &link):
 		default:
 			parseLinkName(l, &link)
 		}
 	}
-	if link.Name == "" {
+	switch {
+	case link.Name != "":
+	case link.Group != nil: // which would mean all links of the group
+		l.unknownWord("group")
+	default:
 		l.fail(statusUsage, "Not enough information: \"dev\" argument is required.")
 	}
 	a := change(kernel.Set, link)
 	if link.Master != "" { // which ip looks for first
-		a.check = func(ctx context.Context, c *call) error {
-			text := fmt.Sprintf("Error: argument %q is wrong: Device does not exist\n", link.Master)
-			_, err := namedLink(ctx, c, link.Master, &failure{text: text, status: statusUsage})
-			return err
-		}
+		a.check = mastersThere([]string{link.Master})
 	}
 	return a
 }
@@ -85,7 +122,8 @@ func parseLinkDel(l *line) action {
 
 // parseLinkName takes the link's name, before which "dev" may stand.
 func parseLinkName(l *line, link *kernel.Link) {
-	if slices.Contains(linkWords(), l.peek()) {
+	short := func(word string) bool { return l.peek() != "" && strings.HasPrefix(word, l.peek()) }
+	if slices.Contains(linkWords, l.peek()) || slices.ContainsFunc(shortLinkWords, short) {
 		l.unknown()
 	}
 	if l.take("dev"); link.Name != "" {
@@ -98,7 +136,8 @@ func parseLinkName(l *line, link *kernel.Link) {
 // parseLinkWord takes what both new and old links can be given.
 func parseLinkWord(l *line, link *kernel.Link) bool {
 	switch {
-	case l.twice("mtu"), l.twice("txqueuelen", "txqlen", "qlen"), l.twice("address"), l.twice("master"):
+	case l.twice("mtu"), l.twice("txqueuelen", "txqlen", "qlen"), l.twice("address"), l.twice("master"), l.twice("group"),
+		l.twice("broadcast", "brd"), l.twice("addrgenmode"):
 	case l.take("up"):
 		link.State = kernel.Up
 	case l.take("down"):
@@ -107,6 +146,8 @@ func parseLinkWord(l *line, link *kernel.Link) bool {
 		link.MTU = l.number(1, math.MaxInt32, "Invalid \"mtu\" value\n")
 	case l.take("address"):
 		link.Address = l.mac()
+	case l.take("broadcast", "brd"):
+		link.Broadcast = l.mac()
 	case l.take("txqueuelen", "txqlen", "qlen"):
 		link.TxQueue = l.number(1, math.MaxInt32, "Invalid \"txqueuelen\" value\n")
 	case l.take("alias"):
@@ -116,111 +157,45 @@ func parseLinkWord(l *line, link *kernel.Link) bool {
 	case l.take("master"):
 		link.Master = l.name()
 		l.early = link.Master
+	case l.take("group"):
+		link.Group = new(parseGroup(l))
+	case l.take("addrgenmode"):
+		if link.AddrGen = l.next(); !slices.Contains([]string{"eui64", "none", "stable_secret", "random"}, link.AddrGen) {
+			l.wrong(link.AddrGen, "Invalid address generation mode\n")
+		}
+	case slices.Contains(linkSwitches, l.peek()):
+		word := l.next()
+		if link.Switches == nil {
+			link.Switches = kernel.Options{}
+		}
+		link.Switches[word] = parseOnOff(l, word)
 	default:
 		return false
 	}
 	return true
 }
 
-// parseKind takes what is special to a kind of link, to the end of the line. It returns what ip warns of.
-func parseKind(l *line, link *kernel.Link) (warning string) {
-	switch link.Kind {
-	case "vxlan":
-		return parseVXLAN(l, link)
-	case "veth":
-		if l.take("peer") {
-			l.take("name")
-			link.Peer = l.name()
-		}
-	case "vlan":
-		if !l.take("id") {
-			l.unknown()
-		}
-		link.Options = kernel.Options{"id": fmt.Sprint(l.number(1, 4094, "id is invalid\n"))}
+// linkSwitches are the flags of a link that are turned on and off.
+var linkSwitches = []string{"arp", "multicast", "allmulticast", "promisc", "dynamic", "trailers"}
+
+// parseOnOff takes "on" or "off" for a word.
+func parseOnOff(l *line, word string) string {
+	state := l.next()
+	if state != "on" && state != "off" {
+		l.fail(1, "Error: argument of %q must be \"on\" or \"off\", not %q", word, state)
 	}
-	return ""
+	return state
 }
 
-// portWarning is how ip 6.1 tells that a vxlan link will not use the port of RFC 7348.
-const portWarning = `vxlan: destination port not specified
-Will use Linux kernel default (non-standard value)
-Use 'dstport 4789' to get the IANA assigned value
-Use 'dstport 0' to get default and quiet this message
-`
-
-func parseVXLAN(l *line, link *kernel.Link) (warning string) {
-	v := &kernel.VXLAN{Learning: true}
-	link.VXLAN, warning = v, portWarning
-	hasID := false
-	for l.more() {
-		switch {
-		case l.take("id", "vni"):
-			v.ID, hasID = l.number(0, 1<<24-1, "invalid id"), true
-		case l.take("dstport"):
-			v.Port, warning = l.number(0, math.MaxUint16, "dst port"), ""
-		case l.take("local"):
-			v.Local = l.address(0)
-		case l.take("remote", "group"):
-			v.Remote = l.address(0)
-		case l.take("dev"):
-			link.Lower = l.name()
-			l.early = link.Lower
-		case l.twice("ttl", "hoplimit"), l.twice("tos", "dsfield"), l.twice("ageing"), l.twice("maxaddress"), l.twice("srcport"),
-			l.twice("id", "vni"), l.twice("dstport"), l.twice("local"), l.twice("remote", "group"), l.twice("dev"):
-		case l.take("ttl", "hoplimit"):
-			if !l.take("auto") {
-				v.TTL = l.number(1, math.MaxUint8, "invalid TTL")
-			}
-		case l.take("tos", "dsfield"):
-			if v.TOS = 1; !l.take("inherit") {
-				v.TOS = l.number(2, math.MaxUint8, "invalid TOS")
-			}
-		case l.take("ageing"):
-			v.Ageing = l.number(1, math.MaxInt32, "ageing timer")
-		case l.take("maxaddress"):
-			v.Limit = l.number(1, math.MaxInt32, "max addresses")
-		case l.takeShort("srcport"):
-			v.PortLow = l.number(1, math.MaxUint16, "min port")
-			v.PortHigh = l.number(1, math.MaxUint16, "max port")
-		case parseVXLANSwitch(l, v):
-		default:
-			l.unknown()
-		}
-	}
-	if !hasID { // the kernel refuses it, but not as one of our objects
-		l.unknownWord("vxlan")
-	}
-	return warning
-}
-
-func parseVXLANSwitch(l *line, v *kernel.VXLAN) bool {
-	switch {
-	case l.take("learning"):
-		v.Learning = true
-	case l.take("nolearning"):
-		v.Learning = false
-	case l.take("gbp"):
-		v.GBP = true
-	case l.take("udpcsum"):
-		v.Checksum = new(true)
-	case l.take("noudpcsum"):
-		v.Checksum = new(false)
-	case v.Switch(l.peek(), true):
-		l.next()
-	case strings.HasPrefix(l.peek(), "no") && v.Switch(strings.TrimPrefix(l.peek(), "no"), false):
-		l.next()
-	default:
-		return false
-	}
-	return true
+// shortLinkWords are those that ip also takes when they are cut short.
+var shortLinkWords = []string{
+	"link", "address", "broadcast", "txqueuelen", "txqlen", "master", "nomaster", "dynamic", "type", "alias", "numtxqueues",
+	"numrxqueues", "addrgenmode", "link-netns", "link-netnsid", "help",
 }
 
 // linkWords are those that ip takes where the name of a link may stand, and this package does not know.
-func linkWords() []string {
-	return []string{
-		"addrgenmode", "allmulticast", "altname", "arp", "brd", "broadcast", "carrier", "dynamic", "group", "help", "index",
-		"link-netns", "link-netnsid", "mode", "multicast", "netns", "numrxqueues", "numtxqueues", "parentbus", "parentdev",
-		"promisc", "property", "protodown", "protodown_reason", "state", "trailers", "vf", "vrf", "xdp", "xdpdrv", "xdpgeneric",
-		"xdpoffload",
-	}
+var linkWords = []string{
+	"altname", "carrier", "gro_max_size", "gso_max_segs", "gso_max_size", "help", "index", "link-netns", "link-netnsid", "mode",
+	"netns", "numrxqueues", "numtxqueues", "parentbus", "parentdev", "property", "protodown", "protodown_reason", "state", "vf",
+	"vrf", "xdp", "xdpdrv", "xdpgeneric", "xdpoffload",
 }

@@ -20,7 +20,10 @@ func parseRule(l *line, verb kernel.Verb) action {
 	for l.more() {
 		p.word()
 	}
-	if verb == kernel.Add && p.rule.Type == "" && p.rule.Table == 0 {
+	if p.rule.VRF && p.rule.Table != 0 {
+		l.fail(22, "table can not be specified for l3mdev rules")
+	}
+	if verb == kernel.Add && p.rule.Type == "" && p.rule.Table == 0 && !p.rule.VRF {
 		p.rule.Table = mainTable
 	}
 	p.rule.IPv6 = p.family == 6
@@ -43,10 +46,7 @@ func (p *ruleParser) word() {
 	case p.take("from"):
 		r.From = p.selected()
 	case p.take("to"):
-		family := cmp.Or(p.family, 4) // which this prefix does not change
-		if r.To = p.selected(); r.To.IsValid() && !fits(r.To.Addr(), family) {
-			p.unknownWord(r.To.String())
-		}
+		r.To = p.selected()
 	case p.takeShort("preference", "order", "priority"):
 		r.Priority = p.number(1, math.MaxUint32, "preference value is invalid\n")
 	case p.take("tos") || p.takeShort("dsfield"):
@@ -160,7 +160,7 @@ func (p *ruleParser) selected() netip.Prefix {
 	}
 	word := p.peek()
 	prefix := p.prefix(p.family)
-	if p.learn(prefix.Addr()); prefix.Bits() == 0 {
+	if prefix.Bits() == 0 || !fits(prefix.Addr(), cmp.Or(p.family, 4)) { // the kernel refuses what is not of the rule's family
 		p.unknownWord(word)
 	}
 	return prefix

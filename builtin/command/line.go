@@ -223,7 +223,9 @@ func (l *line) prefix(family int) netip.Prefix {
 var anyWords = []string{"default", "any", "all"}
 
 // unclear reports whether the text may mean an IPv4 address to iproute2 that it does not mean here, such as 10.1.
-func unclear(text string) bool { return text != "" && strings.Trim(text, "0123456789.") == "" }
+func unclear(text string) bool {
+	return text != "" && '0' <= text[0] && text[0] <= '9' && strings.Trim(text, "0123456789.xXabcdefABCDEF") == ""
+}
 
 func fits(a netip.Addr, family int) bool { return family == 0 || family == familyOf(a) }
 
@@ -244,7 +246,7 @@ func (l *line) mac() kernel.MAC {
 	m, bad := parseMAC(word)
 	switch {
 	case m != "" || l.err != nil:
-	case bad != "" && !strings.Contains(word, "."):
+	case bad != "" && !strings.Contains(word, ".") && !strings.ContainsAny(bad[:1], "0123456789abcdefABCDEF+- "): // C reads as far as it can
 		l.fail(1, "%q is invalid lladdr.", bad)
 	default:
 		l.unknownWord(word)

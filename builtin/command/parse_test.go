@@ -58,7 +58,7 @@ var parsed = []struct{ line, want string }{
 		"ip route add 10.0.0.0/8 nexthop via 192.0.2.1 dev eth0 weight 2 nexthop via 192.0.2.2 dev eth1 onlink"},
 	{"ip rule add from 10.50.0.0/16 table 100 pref 9", "ip rule add pref 9 from 10.50.0.0/16 table 100"},
 	{"ip -6 rule add not fwmark 0x10/0xff lookup main suppress_prefixlength 0", "ip -6 rule add not fwmark 0x10/0xff table 254 suppress_prefixlength 0"},
-	{"ip ru del from fd00::/8 iif eth0 blackhole", "ip -6 rule del from fd00::/8 iif eth0 blackhole"},
+	{"ip -6 ru del from fd00::/8 iif eth0 blackhole", "ip -6 rule del from fd00::/8 iif eth0 blackhole"},
 	{"ip neigh add 10.50.7.0 lladdr 02:00:00:00:00:01 dev vx0", "ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:01 dev vx0 nud permanent"},
 	{"ip n r to fd00::7 lladdr 02:00:00:00:00:01 dev vx0 nud reachable", "ip neighbour replace fd00::7 lladdr 02:00:00:00:00:01 dev vx0 nud reachable"},
 	{"ip neighbor del 10.50.7.0 dev vx0", "ip neighbour del 10.50.7.0 dev vx0"},
