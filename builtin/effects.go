@@ -37,3 +37,18 @@ func (s *Set) Owned() (lines []string) {
 	}
 	return lines
 }
+
+// An Effect is something that a scope owns.
+type Effect struct {
+	Command string // that makes it
+	Missing bool   // the kernel lacks it, or has it otherwise
+}
+
+// Effects returns what the scope owns, in the order in which it was made.
+func (s *Set) Effects(ctx context.Context, scope string) (effects []Effect, err error) {
+	holdings, err := s.scopes.Holdings(ctx, scope)
+	for _, h := range holdings {
+		effects = append(effects, Effect{kernel.Op{Verb: kernel.Add, Object: h.Object}.String(), h.Missing})
+	}
+	return effects, err
+}

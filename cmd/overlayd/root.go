@@ -15,7 +15,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	understood := false
 	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
 		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
-		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newDemoCommand())
+		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newDemoCommand())
 	root.AddCommand(newToolCommands()...)
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true

@@ -193,9 +193,20 @@ func (d *daemon) closeEtcd() {
 	}
 }
 
+// effects is what was made for a scope, in the words of package control.
+func (d *daemon) effects(ctx context.Context, scope string) (list []control.Effect, err error) {
+	effects, err := d.commands.Effects(ctx, scope)
+	for _, e := range effects {
+		list = append(list, control.Effect(e))
+	}
+	return list, err
+}
+
 // serve runs the networks until the context ends or something fails, and answers for them until the last one has stopped.
 func (d *daemon) serve(ctx context.Context) error {
-	d.state = control.NewState(control.Facts{Version: version(), NodeID: d.nodeID, Endpoints: d.etcd.Endpoints})
+	d.state = control.NewState(control.Facts{
+		Version: version(), NodeID: d.nodeID, Endpoints: d.etcd.Endpoints, Prefix: d.etcdPrefix, Effects: d.effects,
+	})
 	answering, done := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return control.Serve(answering, control.SocketPath(d.runDir), d.state) })

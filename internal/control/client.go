@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"syscall"
 )
@@ -60,6 +61,19 @@ func Follow(ctx context.Context, path string, follow bool, each func(Event) erro
 			return err
 		}
 	}
+}
+
+// FetchEffects asks the daemon what was made for the scope, hooks.NodeScope or a peer's subnets. Its errors are Fetch's.
+func FetchEffects(ctx context.Context, path, scope string) (effects []Effect, err error) {
+	body, err := ask(ctx, path, "/v1/effects?scope="+url.QueryEscape(scope))
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(&effects); err != nil {
+		return nil, fmt.Errorf("read effects from %s: %w", path, err)
+	}
+	return effects, nil
 }
 
 // ask returns the body of the daemon's answer.

@@ -138,7 +138,8 @@ func TestJSONKeysAreStable(t *testing.T) {
   "etcd": {
     "endpoints": [
       "http://192.0.2.254:2379"
-    ]
+    ],
+    "prefix": ""
   },
   "hooks": [
     {

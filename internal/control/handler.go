@@ -20,6 +20,7 @@ func handler(state *State) http.Handler {
 		_ = json.NewEncoder(w).Encode(state.Snapshot())
 	})
 	mux.HandleFunc("GET /v1/events", state.serveEvents)
+	mux.HandleFunc("GET /v1/effects", state.serveEffects)
 	mux.Handle("GET /metrics", state.metrics.handler())
 	mux.HandleFunc("GET /healthz", state.serveHealth(func(h Health) bool { return h.Live }))
 	mux.HandleFunc("GET /readyz", state.serveHealth(func(h Health) bool { return h.Live && h.Ready }))
@@ -69,4 +70,19 @@ func (s *State) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// serveEffects sends what was made for the scope in the query.
+func (s *State) serveEffects(w http.ResponseWriter, r *http.Request) {
+	if s.effects == nil {
+		http.NotFound(w, r)
+		return
+	}
+	effects, err := s.effects(r.Context(), r.URL.Query().Get("scope"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(append([]Effect{}, effects...)) // an error means that the client is gone
 }

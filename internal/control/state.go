@@ -2,6 +2,7 @@ package control
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -26,12 +27,17 @@ type Facts struct {
 	Version   string   // of the program
 	NodeID    string   // this node's identity
 	Endpoints []string // etcd's client URLs
+	Prefix    string   // below which the network's keys are
+
+	// Effects returns what was made for the scope, hooks.NodeScope or a peer's subnets. nil where nobody knows.
+	Effects func(ctx context.Context, scope string) ([]Effect, error)
 }
 
 // A State is how the daemon stands now, and what has happened to it. Its methods may be called concurrently and do not block.
 type State struct {
 	events  events
 	metrics *metrics
+	effects func(context.Context, string) ([]Effect, error)
 
 	mu     sync.Mutex
 	status Status // but for what is below, and Health
@@ -47,11 +53,12 @@ var _ hooks.Observer = (*State)(nil)
 // NewState returns the state of a daemon that starts now, in this process.
 func NewState(f Facts) *State {
 	s := &State{
+		effects: f.Effects,
 		status: Status{
 			Version: statusVersion,
 			Daemon:  Daemon{Version: f.Version, PID: os.Getpid(), Started: time.Now(), NodeID: f.NodeID},
 			Node:    Node{Networks: []netip.Prefix{}, Paths: []Path{}},
-			Etcd:    Etcd{Endpoints: f.Endpoints},
+			Etcd:    Etcd{Endpoints: f.Endpoints, Prefix: f.Prefix},
 		},
 		hooks:  make(map[hooks.Hook]HookUse),
 		peers:  make(map[string]Peer),
@@ -226,7 +233,7 @@ func (s *State) ObserveHook(r hooks.HookRun) {
 	s.metrics.hook(r)
 	s.tell(Event{
 		Kind: HookEvent, Subject: r.Scope, Error: errText(r.Err),
-		Text: fmt.Sprintf("%s ran for reason %s in %s", r.Hook, r.Reason, duration(r.Took.Seconds())),
+		Text: fmt.Sprintf("%s ran for reason %s in %s", r.Hook, r.Reason, Duration(r.Took.Seconds())),
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()

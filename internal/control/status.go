@@ -62,6 +62,7 @@ type Config struct {
 // Etcd is the store of the leases.
 type Etcd struct {
 	Endpoints []string `json:"endpoints"`
+	Prefix    string   `json:"prefix"`           // below which the network's keys are
 	Problem   string   `json:"problem,omitzero"` // why it does not answer
 }
 
@@ -105,4 +106,10 @@ type Unreadable struct {
 type UnreadableKey struct {
 	Key   string `json:"key"`
 	Error string `json:"error"`
+}
+
+// An Effect is a kernel object that hooks, or the backend, have made.
+type Effect struct {
+	Command string `json:"command"` // that makes it
+	Missing bool   `json:"missing"` // the kernel lacks it, or has it otherwise
 }

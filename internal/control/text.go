@@ -36,11 +36,11 @@ func (s Status) Text(w io.Writer, now time.Time) error {
 
 func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 	n := s.Node
-	state := fmt.Sprintf("%s for %s", n.State, span(now.Sub(n.Since)))
+	state := fmt.Sprintf("%s for %s", n.State, Span(now.Sub(n.Since)))
 	if n.State == "" {
 		state = "no network config yet"
 	}
-	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, span(now.Sub(s.Daemon.Started))))
+	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, Span(now.Sub(s.Daemon.Started))))
 	writeField(b, "health", string(s.Health.State)) // other lines say why
 	writeField(b, "", problem(n.Error, n.NextTry, now, columns-labelWidth))
 	for _, p := range n.Paths {
@@ -151,9 +151,9 @@ func peerRow(p Peer, now time.Time) []string {
 		subnet, publicIP = p.Paths[0].Subnet.String(), address(p.Paths[0])
 	}
 	if p.LastHook != nil {
-		last = fmt.Sprintf("%s %s", printable(string(p.LastHook.Hook)), duration(p.LastHook.Took))
+		last = fmt.Sprintf("%s %s", printable(string(p.LastHook.Hook)), Duration(p.LastHook.Took))
 	}
-	return []string{subnet, publicIP, printable(string(p.State)), span(now.Sub(p.Since)), last}
+	return []string{subnet, publicIP, printable(string(p.State)), Span(now.Sub(p.Since)), last}
 }
 
 // writeNotes writes what stands below a peer's line: its other address family, and what is wrong with it.

@@ -153,7 +153,7 @@ func TestSpansAreInTheLargestUnitOfWhichThereAreTwo(t *testing.T) {
 		-time.Hour: "0 s", 1400 * time.Millisecond: "1 s", 119 * time.Second: "119 s", 2 * time.Minute: "2 min",
 		119 * time.Minute: "119 min", 47 * time.Hour: "47 h", 48 * time.Hour: "2 d",
 	} {
-		if got := span(d); got != want {
+		if got := Span(d); got != want {
 			t.Errorf("%v is %q, want %q", d, got, want)
 		}
 	}

@@ -14,7 +14,7 @@ func problem(text string, next, now time.Time, width int) string {
 	}
 	tail := ""
 	if !next.IsZero() {
-		tail = fmt.Sprintf("; next try in %s", span(next.Sub(now)))
+		tail = fmt.Sprintf("; next try in %s", Span(next.Sub(now)))
 	}
 	return shorten(printable(text), width-len(tail)) + tail
 }
@@ -44,8 +44,8 @@ func printable(text string) string {
 	return text
 }
 
-// span is a time in the largest unit of which there are at least two.
-func span(d time.Duration) string {
+// Span is a time in the largest unit of which there are at least two.
+func Span(d time.Duration) string {
 	const day = 24 * time.Hour
 	d = max(d, 0)
 	switch {
@@ -59,8 +59,8 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%d d", d/day)
 }
 
-// duration is the time that a hook took, given in seconds.
-func duration(seconds float64) string {
+// Duration is the time that a hook took, given in seconds.
+func Duration(seconds float64) string {
 	switch ms := seconds * 1000; {
 	case ms < 10:
 		return fmt.Sprintf("%.1f ms", ms)

@@ -81,6 +81,29 @@ func (s *Scopes) Owned(scope string) []Object {
 	return list
 }
 
+// A Holding is an object that a scope owns, as it was made.
+type Holding struct {
+	Object
+	Missing bool // the kernel lacks it, or has it otherwise
+}
+
+// Holdings returns what the scope owns and how the kernel has it, oldest first.
+func (s *Scopes) Holdings(ctx context.Context, scope string) ([]Holding, error) {
+	var entries []*entry
+	for _, e := range s.ledger.of(scope) {
+		entries = append(entries, &e)
+	}
+	lost, err := s.lost(ctx, entries)
+	if err != nil {
+		return nil, err
+	}
+	holdings := make([]Holding, len(entries))
+	for i, e := range entries {
+		holdings[i] = Holding{e.object, slices.Contains(lost, e)}
+	}
+	return holdings, nil
+}
+
 // Owner returns the name of the scope that owns what is at the object's place, "" when none does.
 func (s *Scopes) Owner(o Object) string {
 	e, _ := s.ledger.at(o.Key())

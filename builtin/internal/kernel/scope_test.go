@@ -437,3 +437,25 @@ func TestSettingsOfAWireGuardDeviceAreOwnedWithoutItsPrivateKey(t *testing.T) {
 		t.Errorf("cleared, the device is %+v, want it as a new one", d)
 	}
 }
+
+func TestHoldingsSayWhatIsMissing(t *testing.T) {
+	k := NewFake()
+	scopes := scopesOn(t, k, "")
+	fill(t, scopes)
+	if err := k.Do(t.Context(), Op{Del, toPeer}); err != nil {
+		t.Fatal(err)
+	}
+	holdings, err := scopes.Holdings(t.Context(), "10.50.7.0/24")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owned := scopes.Owned("10.50.7.0/24")
+	if len(holdings) != len(owned) {
+		t.Fatalf("%d holdings of %d objects", len(holdings), len(owned))
+	}
+	for i, h := range holdings {
+		if want := (Op{Add, h.Object}).String() == (Op{Add, toPeer}).String(); h.Missing != want || h.Object.Key() != owned[i].Key() {
+			t.Errorf("%s: missing %v, want %v", Op{Add, h.Object}, h.Missing, want)
+		}
+	}
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/overlayd/overlayd/builtin"
+	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/lease"
+)
+
+const explainHelp = `Say whose an address or a subnet is, or what is known of a node, by its identity or its public address: the lease in etcd
+that says so, how the daemon of this machine stands with it, what is in the kernel for it and whether it is still there, and by
+which way packets go.
+
+The exit status is 7 when it is known, and something is amiss with it.`
+
+// An explanation is what there is to say of a node, or of a part of its subnet. Its JSON keys are stable.
+type explanation struct {
+	Asked   string           `json:"asked"`
+	Own     bool             `json:"own"` // it is this machine
+	Paths   []control.Path   `json:"paths"`
+	NodeID  string           `json:"nodeID,omitzero"`
+	Lease   string           `json:"lease,omitzero"` // the key in etcd
+	State   string           `json:"state"`
+	Since   time.Time        `json:"since,omitzero"`
+	Error   string           `json:"error,omitzero"`
+	Last    *control.HookRun `json:"lastHook,omitempty"`
+	Effects []control.Effect `json:"effects"`
+	Way     string           `json:"way,omitzero"` // to the address, or to the first of the subnet
+}
+
+func newExplainCommand() *cobra.Command {
+	var runDir string
+	output := "text"
+	c := &cobra.Command{
+		Use: "explain ADDRESS|SUBNET|NODE", Short: "Say whose an address is, and what serves it", Long: explainHelp, Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := fillFromEnvironment(c.Flags()); err != nil {
+				return err
+			}
+			x, err := explain(c.Context(), control.SocketPath(runDir), args[0])
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				err = json.NewEncoder(c.OutOrStdout()).Encode(x)
+			} else {
+				err = x.text(c.OutOrStdout(), time.Now())
+			}
+			if err == nil && !x.good() {
+				err = &refusal{status: exitDegraded, said: true, err: errors.New("something is amiss")}
+			}
+			return err
+		},
+	}
+	pathVar(c.Flags(), &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
+	c.Flags().VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	return c
+}
+
+func explain(ctx context.Context, socket, asked string) (explanation, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	status, err := control.Fetch(ctx, socket)
+	if err != nil {
+		return explanation{}, refuse(exitUnreachable, err)
+	}
+	x, err := find(status, asked)
+	if err != nil {
+		return x, err
+	}
+	scope := hooks.NodeScope
+	if key := leaseOf(x.Paths); key.String() != "" {
+		x.Lease = path.Join(status.Etcd.Prefix, "subnets", key.Key())
+		if !x.Own {
+			scope = key.String()
+		}
+	}
+	if x.Effects, err = control.FetchEffects(ctx, socket, scope); err != nil {
+		return x, err
+	}
+	x.Way = way(ctx, x, asked)
+	return x, nil
+}
+
+// find picks from the status the node that is asked for.
+func find(s control.Status, asked string) (explanation, error) {
+	own := explanation{
+		Asked: asked, Own: true, Paths: s.Node.Paths, NodeID: s.Daemon.NodeID,
+		State: string(s.Node.State), Since: s.Node.Since, Error: s.Node.Error,
+	}
+	if isMeant(asked, own.Paths, own.NodeID) {
+		return own, nil
+	}
+	for _, p := range s.Peers {
+		if isMeant(asked, p.Paths, p.NodeID) {
+			return explanation{
+				Asked: asked, Paths: p.Paths, NodeID: p.NodeID, State: string(p.State), Since: p.Since, Error: p.Error, Last: p.LastHook,
+			}, nil
+		}
+	}
+	addr, err := netip.ParseAddr(asked)
+	if err != nil {
+		return own, refuse(exitFailed, fmt.Errorf("explain %s: no node has this subnet or identity", printable(asked)), "see overlayd status for those that there are")
+	}
+	for _, n := range s.Node.Networks {
+		if n.Contains(addr) {
+			return own, refuse(exitFailed, fmt.Errorf("explain %s: it is in the overlay's network %s, and in no node's subnet", addr, n))
+		}
+	}
+	return own, refuse(exitFailed, fmt.Errorf("explain %s: it is no node's public address, and not in the overlay", addr))
+}
+
+// isMeant reports whether a node with these paths and this identity has what is asked for. The beginning of an identity will do.
+func isMeant(asked string, paths []control.Path, nodeID string) bool {
+	const leastID = 6
+	addr, addrErr := netip.ParseAddr(asked)
+	subnet, subnetErr := netip.ParsePrefix(asked)
+	return len(asked) >= leastID && addrErr != nil && strings.HasPrefix(nodeID, asked) ||
+		slices.ContainsFunc(paths, func(p control.Path) bool {
+			return addrErr == nil && (p.PublicIP == addr || p.Subnet.IsValid() && p.Subnet.Contains(addr)) ||
+				subnetErr == nil && p.Subnet == subnet.Masked()
+		})
+}
+
+// leaseOf is a lease with these subnets.
+func leaseOf(paths []control.Path) (l lease.Lease) {
+	for _, p := range paths {
+		if p.Subnet.Addr().Is4() {
+			l.V4.Subnet = p.Subnet
+		} else {
+			l.V6.Subnet = p.Subnet
+		}
+	}
+	return l
+}
+
+// way is where the kernel sends packets to what is asked for, "" where it cannot be asked.
+func way(ctx context.Context, x explanation, asked string) string {
+	to, err := netip.ParseAddr(asked)
+	if err != nil && len(x.Paths) > 0 && x.Paths[0].Subnet.IsValid() {
+		to = x.Paths[0].Subnet.Addr().Next()
+	}
+	set, err := builtin.Open(builtin.Options{})
+	if err != nil || !to.IsValid() {
+		return ""
+	}
+	defer set.Close()
+	var text bytes.Buffer
+	terminal := builtin.Terminal{Env: os.Environ(), Stdin: strings.NewReader(""), Stdout: &text, Stderr: io.Discard}
+	if _, err := set.Command(ctx, terminal, "ip", "route", "get", to.String()); err != nil {
+		return ""
+	}
+	line, _, _ := strings.Cut(text.String(), "\n")
+	return strings.Join(strings.Fields(line), " ")
+}
+
+// good reports whether nothing is amiss.
+func (x explanation) good() bool {
+	up := x.State == string(hooks.PeerUp) || x.State == string(hooks.NodeUp)
+	return up && !slices.ContainsFunc(x.Effects, func(e control.Effect) bool { return e.Missing })
+}
+
+func (x explanation) text(w io.Writer, now time.Time) error {
+	var b strings.Builder
+	line := func(label, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s%s\n", label, fmt.Sprintf(format, args...))
+	}
+	who := "another node"
+	if x.Own {
+		who = "this node"
+	}
+	if x.NodeID != "" {
+		who += ", " + visible(x.NodeID)
+	}
+	line("node", "%s", who)
+	for _, p := range x.Paths {
+		if p.Subnet.IsValid() {
+			line("subnet", "%s", p.Subnet)
+		}
+		if p.PublicIP.IsValid() {
+			line("public IP", "%s", p.PublicIP)
+		}
+	}
+	if x.Lease != "" {
+		line("lease", "etcd %s", x.Lease)
+	}
+	line("state", "%s for %s", x.State, control.Span(now.Sub(x.Since)))
+	if x.Error != "" {
+		line("", "%s", visible(x.Error))
+	}
+	if l := x.Last; l != nil {
+		line("last hook", "%s, for reason %s, %s ago, in %s", l.Hook, l.Reason, control.Span(now.Sub(l.Started)), control.Duration(l.Took))
+	}
+	for _, e := range x.Effects {
+		label := "made"
+		if e.Missing {
+			label = "missing"
+		}
+		line(label, "%s", visible(e.Command))
+	}
+	if x.Way != "" {
+		line("way", "%s", visible(x.Way))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
