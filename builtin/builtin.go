@@ -83,13 +83,19 @@ type Run struct {
 	run   *kernel.Run
 }
 
-// Exec is Set.Exec, and what the commands do belongs to the run.
-func (r *Run) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+// Command carries out a command line of the hook where hc says, and what it does belongs to the run. It hands what it does not
+// know, as it is, to next. Its errors wrap an interp.ExitStatus where the command failed. It opens files for reading by open,
+// and reads all that it wants to read before it changes anything.
+func (r *Run) Command(ctx context.Context, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, open command.OpenFunc) error {
 	if rehearsal := r.set.rehearsal; rehearsal != nil {
-		return rehearsal.standIn(command.Handler(r.run, rehearsal.note))
+		next = rehearsal.note
 	}
-	return command.Handler(r.run, next)
+	return command.Run(ctx, r.run, hc, argv, next, open)
 }
+
+// TextTools answers the commands that need nothing of the kernel: cut, head, tail, tee, tr, and the keys of wg. It hands all
+// others, whole, to next. See interp.ExecHandlers.
+func TextTools(next interp.ExecHandlerFunc) interp.ExecHandlerFunc { return command.Text(next) }
 
 // LinkMTU is the smallest MTU, in bytes, of the links that the scope owns; 0 without any.
 func (r *Run) LinkMTU() int {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -114,7 +115,7 @@ func inProcess(t *testing.T) side {
 		run := set.Begin("node")
 		runner, err := interp.New(
 			interp.StdIO(strings.NewReader(stdin), &stdout, &stderr), interp.Dir(dir), interp.Env(expand.ListEnviron(env...)),
-			interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return run.Exec(none) }),
+			interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return inRun(run, none) }),
 		)
 		if err != nil {
 			t.Fatal(err)
@@ -263,13 +264,21 @@ func life(t *testing.T, e example, s side, name string) (steps []string) {
 	return steps
 }
 
+// inRun answers the commands of a run in this process.
+func inRun(r *Run, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	open := func(name string) (io.ReadCloser, error) { return os.Open(name) }
+	return func(ctx context.Context, argv []string) error {
+		return r.Command(ctx, interp.HandlerCtx(ctx), argv, next, open)
+	}
+}
+
 func TestARunThatIsUndoneLeavesNothing(t *testing.T) {
 	needs(t, "ip", "bridge")
 	s := inProcess(t)
 	underlay(t, s.inside)
 	before := s.state(t)
 	run := s.set.Begin("10.50.7.0/24")
-	handler := run.Exec(func(context.Context, []string) error { return errors.New("handed on") })
+	handler := inRun(run, func(context.Context, []string) error { return errors.New("handed on") })
 	runner, err := interp.New(interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return handler }))
 	if err != nil {
 		t.Fatal(err)

@@ -7,11 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
-
-	"mvdan.cc/sh/v3/interp"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
@@ -84,51 +81,9 @@ func (r *Rehearsal) NotRun() []string {
 	return r.notRun
 }
 
-// standIn answers cat where that would look at the links of the real kernel.
-func (r *Rehearsal) standIn(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
-	return func(ctx context.Context, argv []string) error {
-		if name, file, ok := linkFile(argv); ok {
-			return r.catLink(ctx, name, file)
-		}
-		return next(ctx, argv)
-	}
-}
-
 func (r *Rehearsal) note(_ context.Context, argv []string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.notRun = append(r.notRun, strings.Join(argv, " "))
-	return nil
-}
-
-// linkFile is the link and the file of a command such as cat /sys/class/net/vx0/address.
-func linkFile(argv []string) (link, file string, ok bool) {
-	if len(argv) != 2 || argv[0] != "cat" {
-		return "", "", false
-	}
-	rest, ok := strings.CutPrefix(argv[1], "/sys/class/net/")
-	if !ok {
-		return "", "", false
-	}
-	link, file, ok = strings.Cut(rest, "/")
-	return link, file, ok && (file == "address" || file == "mtu")
-}
-
-func (r *Rehearsal) catLink(ctx context.Context, name, file string) error {
-	hc := interp.HandlerCtx(ctx)
-	list, err := r.kernel.List(ctx, kernel.Link{Name: name})
-	if err != nil {
-		return err
-	}
-	if len(list) == 0 {
-		fmt.Fprintf(hc.Stderr, "cat: /sys/class/net/%s/%s: No such file or directory\n", name, file)
-		return interp.ExitStatus(1)
-	}
-	l := list[0].(kernel.Link)
-	text := string(l.Address)
-	if file == "mtu" {
-		text = strconv.Itoa(l.MTU)
-	}
-	fmt.Fprintln(hc.Stdout, text)
 	return nil
 }

@@ -3,34 +3,25 @@ package hookrunner
 import (
 	"context"
 
-	"mvdan.cc/sh/v3/interp"
+	"github.com/overlayd/overlayd/hookrunner/helper"
 )
 
-// Commands are the programs that hooks find inside this process: ip, bridge, wg and others. The package knows nothing of
-// what they do; it opens a Run around each hook and says how the hook ended.
-type Commands interface {
-	// Begin opens a run in the named scope: "node" for the hooks of this node's own life, else a peer's subnets.
-	// No two runs of one scope are open at once.
-	Begin(scope string) Run
-}
+// A BeginFunc opens a run in the named scope: "node" for the hooks of this node's own life, else a peer's subnets. No two runs
+// of one scope are open at once.
+type BeginFunc = func(scope string) Run
 
-// A Run is what one hook does through in-process commands.
+// A Run is what one hook does through in-process commands, such as ip and wg. It ends with one of Undo, Keep, Sweep and Clear.
+// This package knows nothing of what the commands do.
 type Run interface {
-	// Exec answers the commands it knows and hands all others, whole, to next. See interp.ExecHandlers.
-	Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc
-	// LinkMTU is the smallest MTU, in bytes, of the links that the scope owns; 0 without any. It may be called after End.
+	helper.Commands
+	// LinkMTU is the smallest MTU, in bytes, of the links that the scope owns; 0 without any. It may be called after the end.
 	LinkMTU() int
-	// End closes the run with a verdict and carries it out.
-	End(context.Context, Verdict) error
+	// Undo ends the run of a hook that failed: the scope is again as it was before.
+	Undo(context.Context) error
+	// Keep ends the run: what it made joins what the scope owns.
+	Keep()
+	// Sweep is Keep, and what the scope owned and the run did not touch is deleted.
+	Sweep(context.Context) error
+	// Clear ends the run of a hook whose subject is gone: all that the scope owns is deleted.
+	Clear(context.Context) error
 }
-
-// A Verdict says what becomes of a run's effects.
-type Verdict int
-
-// The verdicts.
-const (
-	Undo  Verdict = iota // the hook failed: the scope is again as it was before the run
-	Keep                 // the hook succeeded: what it made joins what the scope owns
-	Sweep                // as Keep, and what the scope owned and the run did not touch is deleted
-	Clear                // the scope's subject is gone: all that it owns is deleted
-)

@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"mvdan.cc/sh/v3/syntax"
-
+	"github.com/overlayd/overlayd/hookrunner/script"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/strictjson"
 )
@@ -21,14 +19,7 @@ type Config struct {
 	Shell       string        // absolute path of the program that runs the commands, "" for this process
 	Concurrency int           // how many peers' commands may run at once
 
-	commands map[hooks.Hook]*command // without those that are not given, or blank
-}
-
-// A command is the shell text of one hook.
-type command struct {
-	text        string
-	file        *syntax.File
-	substitutes bool // it has a process substitution
+	commands map[hooks.Hook]*script.Script // without those that are not given, or blank
 }
 
 // Parse reads the Backend object of a config whose Type is extension, and all commands in it. Keys match in any case of
@@ -44,7 +35,7 @@ func Parse(raw json.RawMessage) (Config, error) {
 	if _, err := object.Fill(given.keys()); err != nil {
 		return Config{}, err
 	}
-	c := Config{Timeout: 30 * time.Second, Concurrency: 1, commands: map[hooks.Hook]*command{}}
+	c := Config{Timeout: 30 * time.Second, Concurrency: 1, commands: map[hooks.Hook]*script.Script{}}
 	for _, set := range [...]struct {
 		key string
 		by  func(*Config) error
@@ -132,26 +123,16 @@ func (r *rawConfig) setCommands(c *Config) error {
 			continue
 		}
 		text := *r.commands[i]
-		// LangPOSIX would take export for a program and go on with empty variables.
-		file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), commandKey(h))
+		command, err := script.Parse(commandKey(h), text)
 		if err == nil && c.Shell == "" {
-			err = check(file)
+			_, err = command.InProcess()
 		}
 		if err != nil {
 			return err
 		}
-		if len(file.Stmts) > 0 {
-			c.commands[h] = &command{text, file, substitutes(file)}
+		if len(command.File.Stmts) > 0 {
+			c.commands[h] = command
 		}
 	}
 	return nil
-}
-
-func substitutes(file *syntax.File) (found bool) {
-	syntax.Walk(file, func(n syntax.Node) bool {
-		_, is := n.(*syntax.ProcSubst)
-		found = found || is
-		return !found
-	})
-	return found
 }

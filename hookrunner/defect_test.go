@@ -17,7 +17,7 @@ func TestDefect16HooksAreBounded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRunner(t, backend(
-				"Shell", shell, "Timeout", "300ms",
+				"Shell", shell, "Timeout", "2s",
 				"PreStartupCommand", `echo "$PUBLIC_IP"; echo noise >&2`,
 				"PostStartupCommand", " ",
 				"SubnetAddCommand", "true",

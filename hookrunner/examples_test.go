@@ -51,7 +51,7 @@ func TestExamples(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {
 			var rec recorder
-			r := newRunner(t, example(t, tt.file), Options{Commands: &rec})
+			r := newRunner(t, example(t, tt.file), Options{Begin: rec.begin})
 			for _, h := range hookOrder {
 				data, err := hookOf(r, h, call(hooks.Start), peer)
 				if err != nil {
@@ -91,7 +91,7 @@ func example(t testing.TB, name string) json.RawMessage {
 func BenchmarkSubnetAdd(b *testing.B) {
 	for _, file := range []string{"host-gw.json", "vxlan.json", "wireguard.json"} {
 		b.Run(file, func(b *testing.B) {
-			r := newRunner(b, example(b, file), Options{Commands: &recorder{}})
+			r := newRunner(b, example(b, file), Options{Begin: new(recorder).begin})
 			for b.Loop() {
 				if err := r.SubnetAdd(b.Context(), call(hooks.Join), peer); err != nil {
 					b.Fatal(err)

@@ -11,20 +11,56 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 	"mvdan.cc/sh/v3/interp"
 
+	"github.com/overlayd/overlayd/builtin"
+	"github.com/overlayd/overlayd/hookrunner/helper"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/lease"
 )
 
-// TestMain sets the umask that the package asks for.
+// helpers are the processes that the tests' hooks run in: this program, started by this name.
+var helpers = helper.NewPool("/proc/self/exe", "hook-helper")
+
 func TestMain(m *testing.M) {
-	syscall.Umask(0o077)
-	goleak.VerifyTestMain(m)
+	if os.Args[0] != "hook-helper" {
+		goleak.VerifyTestMain(closing{m})
+	}
+	if err := helper.Main(textTools); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// closing are tests that close the helpers at their end.
+type closing struct{ *testing.M }
+
+func (c closing) Run() int {
+	status := c.M.Run()
+	if err := helpers.Close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return status
+}
+
+// textTools are those of the real helper, with keys that are no secret.
+func textTools(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	real := builtin.TextTools(next)
+	return func(ctx context.Context, argv []string) error {
+		if len(argv) == 2 && argv[0] == "wg" {
+			hc := interp.HandlerCtx(ctx)
+			if argv[1] == "pubkey" {
+				io.Copy(io.Discard, hc.Stdin)
+			}
+			_, err := fmt.Fprintln(hc.Stdout, argv[1])
+			return err
+		}
+		return real(ctx, argv)
+	}
 }
 
 // backend is a Backend object of pairs of keys and values.
@@ -47,7 +83,7 @@ func newRunner(t testing.TB, raw json.RawMessage, o Options) *Runner {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Dir = t.TempDir()
+	o.Dir, o.Helpers = t.TempDir(), helpers
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -83,7 +119,7 @@ func (r *Runner) output(ctx context.Context, command string, stdin string) (stri
 		return "", err
 	}
 	t := task{hook: hooks.SubnetAdd, call: call(hooks.Join), scope: peer.String(), subject: peer, stdin: stdin}
-	return r.execute(ctx, t, c.commands[hooks.SubnetAdd], r.options.Commands.Begin(t.scope))
+	return r.execute(ctx, t, c.commands[hooks.SubnetAdd], r.options.Begin(t.scope))
 }
 
 var (
@@ -104,12 +140,12 @@ func call(reason hooks.Reason) hooks.Call {
 	}}
 }
 
-// recorder is Commands that keep what they were asked to do, and answer what the examples need of the real tools.
+// recorder begins runs that keep what they were asked to do.
 type recorder struct {
 	mu   sync.Mutex
 	log  []string
 	mtu  int
-	fail error // of End
+	fail error // of the end of a run
 }
 
 func (r *recorder) note(format string, args ...any) {
@@ -118,7 +154,7 @@ func (r *recorder) note(format string, args ...any) {
 	r.log = append(r.log, fmt.Sprintf(format, args...))
 }
 
-func (r *recorder) Begin(scope string) Run {
+func (r *recorder) begin(scope string) Run {
 	r.note("begin %s", scope)
 	return recordedRun{r, scope}
 }
@@ -130,39 +166,26 @@ type recordedRun struct {
 
 func (r recordedRun) LinkMTU() int { return r.mtu }
 
-func (r recordedRun) End(_ context.Context, v Verdict) error {
-	r.note("end %s: %s", r.scope, [...]string{"undo", "keep", "sweep", "clear"}[v])
+func (r recordedRun) end(verdict string) error {
+	r.note("end %s: %s", r.scope, verdict)
 	return r.fail
 }
 
-func (r recordedRun) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
-	return func(ctx context.Context, argv []string) error {
-		hc := interp.HandlerCtx(ctx)
-		switch strings.Join(argv[:min(2, len(argv))], " ") {
-		case "cut -d/":
-			text, err := io.ReadAll(hc.Stdin)
-			address, _, _ := strings.Cut(string(text), "/")
-			fmt.Fprintln(hc.Stdout, address)
+func (r recordedRun) Undo(context.Context) error  { return r.end("undo") }
+func (r recordedRun) Keep()                       { r.end("keep") }
+func (r recordedRun) Sweep(context.Context) error { return r.end("sweep") }
+func (r recordedRun) Clear(context.Context) error { return r.end("clear") }
+
+func (r recordedRun) Command(ctx context.Context, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, open helper.OpenFunc) error {
+	switch argv[0] {
+	case "cat":
+		if argv[1] == "/sys/class/net/flannel-vxlan/address" {
+			_, err := fmt.Fprintln(hc.Stdout, "52:54:00:00:00:03")
 			return err
-		case "tee privatekey":
-			text, err := io.ReadAll(hc.Stdin)
-			hc.Stdout.Write(text)
-			if err == nil {
-				err = os.WriteFile(filepath.Join(hc.Dir, argv[1]), text, 0o666)
-			}
-			return err
-		case "wg genkey", "wg pubkey":
-			fmt.Fprintln(hc.Stdout, argv[1])
-			return nil
-		case "cat /sys/class/net/flannel-vxlan/address":
-			fmt.Fprintln(hc.Stdout, "52:54:00:00:00:03")
-			return nil
 		}
-		switch argv[0] {
-		case "ip", "wg", "arp", "bridge":
-			r.note("%q", argv)
-			return nil
-		}
-		return next(ctx, argv)
+	case "ip", "wg", "arp", "bridge":
+		r.note("%q", argv)
+		return nil
 	}
+	return next(ctx, argv)
 }

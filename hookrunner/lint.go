@@ -9,6 +9,7 @@ import (
 	"mvdan.cc/sh/v3/interp"
 	"mvdan.cc/sh/v3/syntax"
 
+	"github.com/overlayd/overlayd/hookrunner/script"
 	"github.com/overlayd/overlayd/hooks"
 )
 
@@ -38,7 +39,7 @@ func (c Config) Lint() (all []Finding) {
 			continue
 		}
 		l := linter{config: c, hook: h, functions: map[string]bool{}, tainted: map[string]bool{}, set: map[string]bool{}}
-		l.command(c.commands[h].file)
+		l.command(c.commands[h].File)
 		all = append(all, l.findings...)
 	}
 	return all
@@ -96,7 +97,7 @@ func (l *linter) declare(n syntax.Node) {
 				l.taint(name.Lit(), l.fromPeer())
 			}
 		case "umask":
-			l.umask = l.umask || len(n.Args) == 2 && isPrivate(n.Args[1].Lit())
+			l.umask = l.umask || len(n.Args) == 2 && script.IsPrivate(n.Args[1].Lit())
 		}
 	}
 }

@@ -6,23 +6,26 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os/exec"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"mvdan.cc/sh/v3/interp"
 
+	"github.com/overlayd/overlayd/hookrunner/helper"
+	"github.com/overlayd/overlayd/hookrunner/script"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/lease"
 )
 
-// Options are what a Runner needs beside its Config. Dir and Logger are required.
+// Options are what a Runner needs beside its Config. Dir, Helpers and Logger are required.
 type Options struct {
-	Dir      string   // where all hooks run, absolute
-	Commands Commands // nil for no in-process commands
-	Environ  []string // of all hooks, "name=value" besides the contract's variables; nil for DefaultEnviron(Dir)
-	Logger   *slog.Logger
+	Dir       string       // where all hooks run, absolute
+	Helpers   *helper.Pool // the processes they run in
+	Begin     BeginFunc    // nil for no in-process commands
+	Environ   []string     // of all hooks, "name=value" besides the contract's variables; nil for DefaultEnviron(Dir)
+	Rehearsal bool         // no programs are run; see helper.Job
+	Logger    *slog.Logger
 }
 
 // A Runner calls the commands of a Config. Its methods are the hooks of hooks.Backend, and may be called concurrently,
@@ -38,8 +41,8 @@ var _ hooks.Backend = (*Runner)(nil)
 
 // New returns a Runner. It touches nothing.
 func New(c Config, o Options) *Runner {
-	if o.Commands == nil {
-		o.Commands = noCommands{}
+	if o.Begin == nil {
+		o.Begin = func(string) Run { return noRun{} }
 	}
 	if o.Environ == nil {
 		o.Environ = DefaultEnviron(o.Dir)
@@ -85,21 +88,21 @@ func (r *Runner) startup(ctx context.Context, h hooks.Hook, call hooks.Call, don
 	if r.config.commands[h] == nil {
 		return nil
 	}
-	t := task{hook: h, call: call, scope: hooks.NodeScope, subject: call.Node.Lease, success: Keep}
+	t := task{hook: h, call: call, scope: hooks.NodeScope, subject: call.Node.Lease, success: keep}
 	return r.run(ctx, t, done)
 }
 
 // SubnetAdd runs the command, if there is one. What the peer's scope owns from before and the run did not touch is deleted.
 func (r *Runner) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lease) error {
-	return r.peer(ctx, hooks.SubnetAdd, call, peer, Sweep)
+	return r.peer(ctx, hooks.SubnetAdd, call, peer, Run.Sweep)
 }
 
 // SubnetRemove runs the command, if there is one. All that the peer's scope owns is deleted.
 func (r *Runner) SubnetRemove(ctx context.Context, call hooks.Call, peer lease.Lease) error {
-	return r.peer(ctx, hooks.SubnetRemove, call, peer, Clear)
+	return r.peer(ctx, hooks.SubnetRemove, call, peer, Run.Clear)
 }
 
-func (r *Runner) peer(ctx context.Context, h hooks.Hook, call hooks.Call, peer lease.Lease, success Verdict) error {
+func (r *Runner) peer(ctx context.Context, h hooks.Hook, call hooks.Call, peer lease.Lease, success verdict) error {
 	t := task{hook: h, call: call, scope: peer.String(), subject: peer, success: success}
 	if r.config.commands[h] != nil {
 		data, err := peerData(peer)
@@ -113,7 +116,7 @@ func (r *Runner) peer(ctx context.Context, h hooks.Hook, call hooks.Call, peer l
 
 // Shutdown runs the command, if there is one. All that the node's scope owns is deleted.
 func (r *Runner) Shutdown(ctx context.Context, call hooks.Call) error {
-	t := task{hook: hooks.Shutdown, call: call, scope: hooks.NodeScope, subject: call.Node.Lease, success: Clear}
+	t := task{hook: hooks.Shutdown, call: call, scope: hooks.NodeScope, subject: call.Node.Lease, success: Run.Clear}
 	return r.run(ctx, t, nil)
 }
 
@@ -124,7 +127,15 @@ type task struct {
 	scope   string
 	subject lease.Lease // whose subnet the variables tell
 	stdin   string      // without the newline at its end
-	success Verdict
+	success verdict     // what becomes of its effects
+}
+
+// A verdict ends a run that succeeded.
+type verdict func(Run, context.Context) error
+
+func keep(r Run, _ context.Context) error {
+	r.Keep()
+	return nil
 }
 
 // String names the hook, and the peer.
@@ -141,8 +152,8 @@ const endPatience = 10 * time.Second
 // run runs the task's command, if there is one, and says to its scope how it went. done, which may be nil, is a startup
 // hook's own part in its success.
 func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error) error {
-	effects := r.options.Commands.Begin(t.scope)
-	verdict := t.success
+	effects := r.options.Begin(t.scope)
+	end := t.success
 	var stdout string
 	var err error
 	if c := r.config.commands[t.hook]; c != nil {
@@ -152,11 +163,11 @@ func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error
 		err = done(stdout)
 	}
 	if err != nil {
-		verdict = Undo
+		end = Run.Undo
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
-	if err = errors.Join(err, effects.End(ctx, verdict)); err != nil {
+	if err = errors.Join(err, end(effects, ctx)); err != nil {
 		return fmt.Errorf("%s: %w", t, err)
 	}
 	if done != nil {
@@ -166,25 +177,17 @@ func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error
 }
 
 // execute runs the command with its time limit, logs what it printed, and returns the beginning of its stdout.
-func (r *Runner) execute(ctx context.Context, t task, c *command, effects Run) (string, error) {
+func (r *Runner) execute(ctx context.Context, t task, c *script.Script, effects Run) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Timeout, fmt.Errorf("still running after %s, its Timeout", r.config.Timeout))
 	defer cancel()
-	x, err := r.newExecution(t)
+	result, err := r.options.Helpers.Run(ctx, helper.Job{
+		Text: c.Text, Shell: r.config.Shell, Dir: r.options.Dir, Env: r.environ(t), Stdin: t.stdin + "\n", Rehearsal: r.options.Rehearsal,
+	}, effects)
+	r.log(ctx, t, result, err)
 	if err != nil {
-		return "", err
+		err = explain(err, result.Stderr.LastLine())
 	}
-	err = x.run(ctx, func(ctx context.Context) error {
-		if r.config.Shell != "" {
-			sh := &exec.Cmd{Path: r.config.Shell, Args: []string{r.config.Shell, "-c", c.text}, Dir: x.dir, Env: x.env}
-			return x.program(sh, stdio{x.stdin, x.stdout, x.stderr})
-		}
-		return x.interpret(ctx, c, effects)
-	})
-	r.log(ctx, t, x, err)
-	if err != nil {
-		err = explain(err, x.stderr.lastLine())
-	}
-	return x.stdout.text(), err
+	return result.Stdout.Text, err
 }
 
 // explain is a run's error for people: what it ended with, and its own last words.
@@ -199,8 +202,8 @@ func explain(err error, lastWords string) error {
 }
 
 // log says what a command printed, all that was kept of it when debugging.
-func (r *Runner) log(ctx context.Context, t task, x *execution, err error) {
-	if x.stdout.empty() && x.stderr.empty() {
+func (r *Runner) log(ctx context.Context, t task, result helper.Result, err error) {
+	if result.Stdout.Blank() && result.Stderr.Blank() {
 		return
 	}
 	level, limit := slog.LevelInfo, 1<<10
@@ -208,14 +211,14 @@ func (r *Runner) log(ctx context.Context, t task, x *execution, err error) {
 		level = slog.LevelWarn
 	}
 	if r.options.Logger.Enabled(ctx, slog.LevelDebug) {
-		limit = keptOutput
+		limit = helper.Kept
 	}
 	subnet := slog.String("subnet", t.scope)
 	if t.scope == hooks.NodeScope {
 		subnet = slog.Attr{} // handlers leave it out
 	}
 	r.options.Logger.LogAttrs(ctx, level, "hook printed", slog.Any("hook", t.hook), subnet,
-		slog.String("stdout", x.stdout.brief(limit)), slog.String("stderr", x.stderr.brief(limit)))
+		slog.String("stdout", result.Stdout.Brief(limit)), slog.String("stderr", result.Stderr.Brief(limit)))
 }
 
 // environ is the whole environment of a task's command.
@@ -223,10 +226,14 @@ func (r *Runner) environ(t task) []string {
 	return slices.Concat(r.options.Environ, contractEnviron(t.hook, t.call, t.subject))
 }
 
-// noCommands is Commands without a command, and its own Run.
-type noCommands struct{}
+// noRun is a Run without a command.
+type noRun struct{}
 
-func (noCommands) Begin(string) Run                                        { return noCommands{} }
-func (noCommands) Exec(next interp.ExecHandlerFunc) interp.ExecHandlerFunc { return next }
-func (noCommands) LinkMTU() int                                            { return 0 }
-func (noCommands) End(context.Context, Verdict) error                      { return nil }
+func (noRun) Command(ctx context.Context, _ interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, _ helper.OpenFunc) error {
+	return next(ctx, argv)
+}
+func (noRun) LinkMTU() int                { return 0 }
+func (noRun) Undo(context.Context) error  { return nil }
+func (noRun) Keep()                       {}
+func (noRun) Sweep(context.Context) error { return nil }
+func (noRun) Clear(context.Context) error { return nil }

@@ -53,7 +53,7 @@ func TestScopesAreToldHowTheirHooksWent(t *testing.T) {
 		for command, want := range tt.want {
 			t.Run(fmt.Sprintf("%s of %q", tt.hook, command), func(t *testing.T) {
 				var rec recorder
-				r := newRunner(t, backend(commandKey(tt.hook), command), Options{Commands: &rec})
+				r := newRunner(t, backend(commandKey(tt.hook), command), Options{Begin: rec.begin})
 				_, err := hookOf(r, tt.hook, call(hooks.Start), peer)
 				if (err != nil) != (command == "false") {
 					t.Error(err)
@@ -83,8 +83,8 @@ func TestErrorsNameTheHookAndThePeer(t *testing.T) {
 		{"of the node", "nosuchprogram", hooks.PostStartup, Options{}, "PostStartup: exit status 127: nosuchprogram: not found"},
 		{"of a long message", "printf %0500d >&2; false", hooks.Shutdown, Options{},
 			"Shutdown: exit status 1: " + strings.Repeat("0", 200) + "…"},
-		{"of the scope", "true", hooks.SubnetRemove, Options{Commands: broken}, "SubnetRemove 10.50.7.0/24: ledger: disk full"},
-		{"of the scope, too", "false", hooks.SubnetAdd, Options{Commands: broken}, "SubnetAdd 10.50.7.0/24: exit status 1\nledger: disk full"},
+		{"of the scope", "true", hooks.SubnetRemove, Options{Begin: broken.begin}, "SubnetRemove 10.50.7.0/24: ledger: disk full"},
+		{"of the scope, too", "false", hooks.SubnetAdd, Options{Begin: broken.begin}, "SubnetAdd 10.50.7.0/24: exit status 1\nledger: disk full"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestPreStartupSaysWhatIsPublished(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			var rec recorder
-			r := newRunner(t, backend("PreStartupCommand", tt.command), Options{Commands: &rec})
+			r := newRunner(t, backend("PreStartupCommand", tt.command), Options{Begin: rec.begin})
 			data, err := r.PreStartup(t.Context(), call(hooks.Start))
 			if string(data.V4) != tt.want || errorText(err) != tt.err {
 				t.Errorf("got %.80q, %v", data.V4, err)
@@ -189,8 +189,8 @@ func TestWhatAPeerWroteIsNeverExecuted(t *testing.T) {
 
 func TestTheMTUIsThatOfTheLinks(t *testing.T) {
 	rec := recorder{mtu: 1450}
-	given := newRunner(t, backend("MTU", 1380, "PreStartupCommand", "true"), Options{Commands: &rec})
-	found := newRunner(t, backend("PreStartupCommand", "true"), Options{Commands: &rec})
+	given := newRunner(t, backend("MTU", 1380, "PreStartupCommand", "true"), Options{Begin: rec.begin})
+	found := newRunner(t, backend("PreStartupCommand", "true"), Options{Begin: rec.begin})
 	for _, r := range []*Runner{given, found} {
 		if _, err := r.PreStartup(t.Context(), call(hooks.Start)); err != nil {
 			t.Fatal(err)
@@ -204,7 +204,7 @@ func TestTheMTUIsThatOfTheLinks(t *testing.T) {
 func TestPeersHooksRunConcurrently(t *testing.T) {
 	var rec recorder
 	r := newRunner(t, backend("SubnetAddCommand", "read X; echo $X | cut -d/ -f1 >/dev/null; ip route add $SUBNET; echo $SUBNET >> $X"),
-		Options{Commands: &rec})
+		Options{Begin: rec.begin})
 	var all sync.WaitGroup
 	for i := range 50 {
 		p := peer

@@ -1,9 +1,7 @@
 package hookrunner
 
 import (
-	"context"
 	"io/fs"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,18 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/overlayd/overlayd/builtin"
 )
-
-// textTools are Commands with the text tools that hooks have in-process.
-type textTools struct{ set *builtin.Set }
-
-func (c textTools) Begin(scope string) Run { return textRun{c.set.Begin(scope)} }
-
-type textRun struct{ *builtin.Run }
-
-func (textRun) End(context.Context, Verdict) error { return nil }
 
 // outcome is what a script leaves.
 type outcome struct {
@@ -42,11 +29,6 @@ func TestScriptsDoTheSameInEveryShell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := builtin.Open(builtin.Options{Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { set.Close() })
 	shells := []string{"/bin/dash", "/bin/bash"}
 	for _, shell := range shells {
 		if _, err := exec.LookPath(shell); err != nil {
@@ -67,9 +49,9 @@ func TestScriptsDoTheSameInEveryShell(t *testing.T) {
 		count++
 		t.Run(script, func(t *testing.T) {
 			t.Parallel()
-			got := runScript(t, "builtin", script, textTools{set})
+			got := runScript(t, "builtin", script)
 			for _, shell := range against {
-				diff := cmp.Diff(runScript(t, shell, script, nil), got)
+				diff := cmp.Diff(runScript(t, shell, script), got)
 				reason, listed := unlike[script]
 				if diff != "" && !listed {
 					t.Errorf("-%s +in-process:\n%s", shell, diff)
@@ -85,12 +67,9 @@ func TestScriptsDoTheSameInEveryShell(t *testing.T) {
 }
 
 // runScript runs a script in a directory of its own.
-func runScript(t *testing.T, shell, script string, commands Commands) outcome {
+func runScript(t *testing.T, shell, script string) outcome {
 	t.Helper()
-	if commands == nil {
-		commands = new(recorder)
-	}
-	r := newRunner(t, backend("Shell", shell), Options{Commands: commands})
+	r := newRunner(t, backend("Shell", shell), Options{})
 	stdout, err := r.output(t.Context(), script, "52:54:00:12:34:56\nb:c:a two  words\na:b:c two  words\n")
 	status, _, _ := strings.Cut(errorText(err), ":") // what is said on stderr is each shell's own
 	o := outcome{stdout, status, map[string]string{}}

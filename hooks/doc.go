@@ -78,8 +78,8 @@
 // removals come before all additions, each in the order of their subnets, so that an addition finds free what a peer
 // gave up. Retries wait behind them, in the order in which they fall due.
 //
-// Time. A hook that runs longer than its Timeout (30 s unless the config says otherwise) is ended and has failed. Its
-// whole process group gets SIGTERM, and 2 s later SIGKILL. Since retries queue by the time they fall due, a peer whose
+// Time. A hook that runs longer than its Timeout (30 s unless the config says otherwise) is ended and has failed. All
+// its processes get SIGTERM, and 2 s later SIGKILL. Since retries queue by the time they fall due, a peer whose
 // hooks always hang does not starve the others.
 //
 // When a peer changes while its hook keeps failing, its retries are forgotten and the new state is tried at once. After

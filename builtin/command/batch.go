@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -70,7 +69,7 @@ func parseBatch(l *line, b batch, grammar func(*line) action) action {
 func (b batch) read(c *call) (string, error) {
 	from := c.Stdin
 	if b.file != "-" {
-		f, err := os.Open(c.path(b.file))
+		f, err := c.open(c.path(b.file))
 		if err != nil {
 			return "", fileFailure(fmt.Sprintf("Cannot open file %q for reading", b.file), err)
 		}

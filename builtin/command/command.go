@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -30,32 +31,59 @@ type Kernel interface {
 	List(ctx context.Context, like kernel.Object) ([]kernel.Object, error)
 }
 
-// Handler returns a handler that carries out the commands it knows on k and hands all others to next. Its errors wrap an
-// interp.ExitStatus and, where the kernel refused, the *kernel.OpError; what a person should know of them has been
-// printed. It may be called concurrently when k may.
+// Handler returns a handler that carries out the commands it knows on k and hands all others to next. It may be called
+// concurrently when k may. For its errors see Run.
 func Handler(k Kernel, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	return func(ctx context.Context, argv []string) error {
-		t, known := lookup(argv[0])
-		if !known {
-			return next(ctx, argv)
-		}
-		c := &call{HandlerContext: interp.HandlerCtx(ctx), kernel: k, tool: t, next: next}
-		c.Stdin = stoppable{ctx, c.Stdin}
-		a, err := t.parse(argv)
-		if err == nil {
-			err = a.carryOut(ctx, c)
-		}
-		if word, ok := errors.AsType[unknown](err); ok {
-			if t.shared || c.installed(argv[0]) {
+		return Run(ctx, k, interp.HandlerCtx(ctx), argv, next, openFile)
+	}
+}
+
+// Text returns a handler that carries out the commands that need no kernel, and hands all others to next.
+func Text(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+	return func(ctx context.Context, argv []string) error {
+		switch argv[0] {
+		case "cut", "head", "tail", "tee", "tr":
+		case "wg":
+			if len(argv) < 2 || argv[1] != "genkey" && argv[1] != "genpsk" && argv[1] != "pubkey" {
 				return next(ctx, argv)
 			}
-			err = &failure{
-				text:   fmt.Sprintf("%s: %q is not known to overlayd, and no %s is installed", argv[0], string(word), argv[0]),
-				status: statusNotFound,
-			}
+		default:
+			return next(ctx, argv)
 		}
-		return c.report(t.explain(err, a))
+		return Run(ctx, nil, interp.HandlerCtx(ctx), argv, next, openFile)
 	}
+}
+
+// An OpenFunc opens a file for reading, by its absolute name.
+type OpenFunc = func(name string) (io.ReadCloser, error)
+
+func openFile(name string) (io.ReadCloser, error) { return os.Open(name) }
+
+// Run carries out a command on k where hc says, if it is known here, and hands it to next, as it is, if not. Its errors wrap
+// an interp.ExitStatus and, where the kernel refused, the *kernel.OpError; what a person should know of them has been printed.
+// Whatever it reads of stdin and of files, for which it calls open, it reads before it changes anything.
+func Run(ctx context.Context, k Kernel, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, open OpenFunc) error {
+	t, known := lookup(argv[0])
+	if !known {
+		return next(ctx, argv)
+	}
+	c := &call{HandlerContext: hc, kernel: k, tool: t, next: next, open: open}
+	c.Stdin = stoppable{ctx, c.Stdin}
+	a, err := t.parse(argv)
+	if err == nil {
+		err = a.carryOut(ctx, c)
+	}
+	if word, ok := errors.AsType[unknown](err); ok {
+		if t.shared || c.installed(argv[0]) {
+			return next(ctx, argv)
+		}
+		err = &failure{
+			text:   fmt.Sprintf("%s: %q is not known to overlayd, and no %s is installed", argv[0], string(word), argv[0]),
+			status: statusNotFound,
+		}
+	}
+	return c.report(t.explain(err, a))
 }
 
 // What shells answer for a program that is not there, and for one that SIGPIPE ended.
@@ -155,6 +183,7 @@ type call struct {
 	kernel Kernel
 	tool   tool
 	next   interp.ExecHandlerFunc
+	open   OpenFunc
 }
 
 // A stoppable input ends with the context, so that no file is too long to be read through.

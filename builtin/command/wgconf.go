@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -55,7 +54,7 @@ func parseWGConf(l *line, verb string) action {
 func readConf(c *call, file string) (string, error) {
 	from := c.Stdin
 	if file != hookStdin {
-		f, err := os.Open(c.path(file))
+		f, err := c.open(c.path(file))
 		if err != nil {
 			return "", fileFailure("fopen", err)
 		}

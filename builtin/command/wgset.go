@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -144,7 +143,7 @@ const hookStdin = "/dev/stdin"
 func readKeyFile(c *call, name string) (string, error) {
 	from := c.Stdin
 	if name != hookStdin {
-		f, err := os.Open(c.path(name))
+		f, err := c.open(c.path(name))
 		if err != nil {
 			return "", fileFailure("fopen", err)
 		}

@@ -40,7 +40,8 @@ func (o *occasion) rehearse(c *cobra.Command, out io.Writer) error {
 	}
 	defer os.RemoveAll(dir)
 	o.stateDir = dir
-	d := &daemon{settings: o.settings, log: log, commands: rehearsal.Set}
+	d := &daemon{settings: o.settings, log: log, commands: rehearsal.Set, helpers: newHelpers(), rehearsal: true}
+	defer d.helpers.Close()
 	if d.nodeID, err = node.Identity(dir); err != nil {
 		return err
 	}

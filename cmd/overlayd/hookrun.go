@@ -119,7 +119,8 @@ func (o *occasion) runOn(c *cobra.Command, ledger string, all ...hooks.Hook) err
 		return err
 	}
 	defer set.Close()
-	d := &daemon{settings: o.settings, log: log, commands: set}
+	d := &daemon{settings: o.settings, log: log, commands: set, helpers: newHelpers()}
+	defer d.helpers.Close()
 	if d.nodeID, err = node.Identity(o.stateDir); err != nil {
 		return err
 	}

@@ -81,7 +81,10 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		if err != nil {
 			return backend{}, fmt.Errorf("parse extension backend: %w", err)
 		}
-		runner := hookrunner.New(config, hookrunner.Options{Dir: d.stateDir, Commands: commands{d.commands}, Logger: d.log})
+		runner := hookrunner.New(config, hookrunner.Options{
+			Dir: d.stateDir, Helpers: d.helpers, Rehearsal: d.rehearsal, Logger: d.log,
+			Begin: func(scope string) hookrunner.Run { return d.commands.Begin(scope) },
+		})
 		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown()}, nil
 	case "alloc":
 		return backend{Backend: hooks.Nop{}, concurrency: 1, mtu: func() int { return 0 }}, nil

@@ -17,6 +17,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
 		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newDemoCommand())
 	root.AddCommand(newToolCommands()...)
+	root.AddCommand(newHelperCommand())
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }

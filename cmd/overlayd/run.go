@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/overlayd/overlayd/builtin"
+	"github.com/overlayd/overlayd/hookrunner/helper"
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/firewall"
 	"github.com/overlayd/overlayd/internal/node"
@@ -64,10 +65,13 @@ type daemon struct {
 	member   *embedded.Member // nil with an etcd cluster of its own
 	cluster  *etcdCluster
 	commands *builtin.Set
+	helpers  *helper.Pool // in which hooks run
 	firewall *firewall.Table
 	promise  *promise
 	state    *control.State
 	begun    bool // whether this start has come to something, so that what it made stays
+
+	rehearsal bool // hooks are only to show what they would do
 }
 
 // runDaemon runs the daemon until it is told to stop, which is no error.
@@ -76,10 +80,10 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	outliveReaders()
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
-	d := &daemon{settings: s, log: log, firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
+	d := &daemon{settings: s, log: log, helpers: newHelpers(), firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
 	d.promise = &promise{path: s.subnetFile, log: log}
 	d.sayIneffective()
-	err := d.run(ctx)
+	err := errors.Join(d.run(ctx), d.helpers.Close())
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil
 	}

@@ -1,56 +1,61 @@
-package hookrunner
+package helper
 
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"mvdan.cc/sh/moreinterp/coreutils"
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
+
+	"github.com/overlayd/overlayd/hookrunner/script"
 )
 
-// interpret runs a command in this process. All shells of concurrent runs share the parsed command.
-func (x *execution) interpret(ctx context.Context, c *command, effects Run) error {
-	env := expand.ListEnviron(x.env...)
-	if c.substitutes {
+// A middleware answers the commands it knows and hands all others, whole, to next. See interp.ExecHandlers.
+type middleware = func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc
+
+// interpret runs a command in this process.
+func (x *execution) interpret(ctx context.Context, s *script.Script, inProcess middleware) error {
+	env := expand.ListEnviron(x.job.Env...)
+	if s.Substitutes {
 		dir, remove, err := fifoDir(ctx, env.Get("TMPDIR").String())
 		if err != nil {
 			return err
 		}
 		defer remove()
-		env = expand.ListEnviron(append(x.env, "TMPDIR="+dir)...)
+		env = expand.ListEnviron(append(x.job.Env, "TMPDIR="+dir)...)
 	}
 	programs := func(ctx context.Context, argv []string) error { return x.lookUp(interp.HandlerCtx(ctx), argv) }
-	inProcess := effects.Exec(utilities(programs))
+	commands := inProcess(programs)
 	exec := func(ctx context.Context, argv []string) error {
 		if !x.jobs.enter() {
 			return errEnded
 		}
 		defer x.jobs.leave()
-		if slices.ContainsFunc(argv[1:], namesStream) {
-			return programs(ctx, argv)
-		}
-		return inProcess(ctx, argv)
+		return commands(ctx, argv)
 	}
 	shell, err := interp.New(
-		interp.Env(env), interp.Dir(x.dir), interp.StdIO(x.stdin, x.stdout, x.stderr),
-		interp.CallHandler(new(calls).handle), interp.OpenHandler(open),
+		interp.Env(env), interp.Dir(x.job.Dir), interp.StdIO(x.stdin, x.stdout, x.stderr),
+		interp.CallHandler((&calls{execution: x, script: s}).handle), interp.OpenHandler(open),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return exec }),
 	)
 	if err != nil {
 		return err
 	}
-	return shell.Run(ctx, c.file)
+	return shell.Run(ctx, s.File)
 }
 
 // utilities answers core utilities in this process, if they are given no options, for which the real ones are better, and
-// no named pipes, in which they could not be interrupted. Where the real ones are not installed they take options as well.
-// xargs is left out: it starts programs of its own.
+// no named pipes, in which they could not be interrupted, nor what the kernel tells of links, which the daemon knows better.
+// Where the real ones are not installed they take options as well. xargs is left out: it starts programs of its own.
 func utilities(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	inProcess := coreutils.ExecHandler(next)
 	return func(ctx context.Context, argv []string) error {
 		hc := interp.HandlerCtx(ctx)
-		if argv[0] == "xargs" || slices.ContainsFunc(argv[1:], func(word string) bool { return isFIFO(absolute(hc.Dir, word)) }) {
+		if argv[0] == "xargs" || slices.ContainsFunc(argv[1:], func(word string) bool {
+			return namesStream(word) || strings.HasPrefix(word, "/sys/") || isFIFO(absolute(hc.Dir, word))
+		}) {
 			return next(ctx, argv)
 		}
 		if slices.ContainsFunc(argv[1:], isOption) {

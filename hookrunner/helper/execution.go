@@ -1,42 +1,42 @@
-package hookrunner
+package helper
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/overlayd/overlayd/hookrunner/script"
 )
 
 const (
 	// killDelay is how long programs have after SIGTERM before SIGKILL comes.
 	killDelay = 2 * time.Second
-	// leaveDelay is how long a command may go on after SIGKILL before it is left behind: in-process code cannot be killed.
+	// leaveDelay is how long a command may go on after SIGKILL before the helper with it is given up.
 	leaveDelay = 200 * time.Millisecond
 )
 
-// errEnded answers what a command's background jobs begin after its end.
-var errEnded = errors.New("the hook has ended")
-
-// An execution is one run of a hook's command, in this process or not: its streams and all that it started.
+// An execution is one run of a hook's command: its streams and all that it started.
 type execution struct {
-	dir            string
-	env            []string
+	job            Job
 	stdin          *os.File
 	stdout, stderr *output
 	jobs           jobs
+	umask          bool // the command has changed it
 }
 
-func (r *Runner) newExecution(t task) (*execution, error) {
-	stdin, err := holding(t.stdin + "\n")
+func newExecution(job Job, m mark) (*execution, error) {
+	stdin, err := holding(job.Stdin)
 	if err != nil {
 		return nil, fmt.Errorf("make stdin: %w", err)
 	}
-	x := &execution{dir: r.options.Dir, env: r.environ(t), stdin: stdin, stdout: &output{}, stderr: &output{}}
-	x.jobs.init()
+	x := &execution{job: job, stdin: stdin, stdout: &output{}, stderr: &output{}}
+	x.jobs.init(m)
 	return x, nil
 }
 
@@ -60,52 +60,60 @@ func holding(text string) (*os.File, error) {
 	return read, nil
 }
 
+// body runs the command, by the in-process shell or by the job's.
+func (x *execution) body(s *script.Script, inProcess middleware) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if x.job.Shell != "" {
+			sh := &exec.Cmd{Path: x.job.Shell, Args: []string{x.job.Shell, "-c", x.job.Text}, Dir: x.job.Dir, Env: x.job.Env}
+			return x.program(sh, stdio{x.stdin, x.stdout, x.stderr})
+		}
+		return x.interpret(ctx, s, inProcess)
+	}
+}
+
 // run calls body, and returns when body does, or soon after the context's end, whatever body does. It then ends all that
-// the command left running. Its error is body's, but the context's cause once the context has ended: a shell that is
-// interrupted may well call it success.
-func (x *execution) run(ctx context.Context, body func(context.Context) error) error {
+// the command left running. Its error is body's; clean reports whether nothing of the command can go on.
+func (x *execution) run(ctx context.Context, body func(context.Context) error) (clean bool, err error) {
 	inner, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- recovered(inner, body) }()
-	err := x.await(ctx, ended)
+	clean, err = x.await(ctx, ended)
 	stop()
-	x.jobs.end(syscall.SIGKILL)
+	killed := x.jobs.end(syscall.SIGKILL)
 	if !isClosed(x.jobs.idle) {
 		select {
 		case <-x.jobs.idle:
 		case <-time.After(leaveDelay):
+			clean = false
 		}
 	}
 	x.stdin.Close()
 	x.stdout.close()
 	x.stderr.close()
-	return err
+	return clean && killed == nil, errors.Join(err, killed)
 }
 
-func (x *execution) await(ctx context.Context, ended <-chan error) error {
+func (x *execution) await(ctx context.Context, ended <-chan error) (bool, error) {
 	select {
 	case err := <-ended:
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return err
+		return true, err
 	case <-ctx.Done():
 	}
 	for _, step := range [...]struct {
 		signal   syscall.Signal
 		patience time.Duration
 	}{{syscall.SIGTERM, killDelay}, {syscall.SIGKILL, leaveDelay}} {
-		x.jobs.end(step.signal)
+		_ = x.jobs.end(step.signal) // run tells of those that survive
 		select {
-		case <-ended:
-			return context.Cause(ctx)
+		case err := <-ended:
+			return true, err
 		case <-time.After(step.patience):
 		}
 	}
-	return fmt.Errorf("%w, and could not be interrupted", context.Cause(ctx))
+	return false, errors.New("it could not be interrupted")
 }
 
-// recovered turns a panic of the shell into an error: a hook must not take the daemon with it.
+// recovered turns a panic of the shell into an error.
 func recovered(ctx context.Context, body func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

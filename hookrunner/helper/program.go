@@ -1,4 +1,4 @@
-package hookrunner
+package helper
 
 import (
 	"errors"
@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -66,8 +65,6 @@ func (x *execution) program(c *exec.Cmd, s stdio) error {
 		defer errDone()
 		c.Stderr = diagnostics
 	}
-	runtime.LockOSThread() // see jobs.start
-	defer runtime.UnlockOSThread()
 	err = x.jobs.start(c)
 	if errors.Is(err, syscall.ENOEXEC) { // a script without #!, which shells run by themselves
 		c = &exec.Cmd{Path: "/bin/sh", Args: append([]string{"sh", c.Path}, c.Args[1:]...), Dir: c.Dir, Env: c.Env,
@@ -81,7 +78,7 @@ func (x *execution) program(c *exec.Cmd, s stdio) error {
 		fmt.Fprintf(s.err, "%s: %v\n", c.Args[0], err)
 		return statusNotExecutable
 	}
-	return status(x.jobs.wait(c))
+	return status(wait(c))
 }
 
 // status is the exit status of a program as shells give it.

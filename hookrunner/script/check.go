@@ -1,4 +1,4 @@
-package hookrunner
+package script
 
 import (
 	"fmt"
@@ -41,7 +41,7 @@ var rules = map[string]rule{
 	"fg":        {never: useSh},
 	"history":   {never: useBash},
 	"jobs":      {never: useSh},
-	"kill":      {never: useSh},
+	"kill":      {options: "*", also: checkKill, wayOut: useSh},
 	"logout":    {never: useBash},
 	"mapfile":   {options: "td:", wayOut: useBash},
 	"newgrp":    {never: useSh},
@@ -69,7 +69,7 @@ var rules = map[string]rule{
 
 // variables are those that Bash keeps and the in-process shell does not, or to which it gives this process's values.
 var variables = map[string]string{
-	"$": `use mktemp for a name, or "Shell": "/bin/sh"`, "PPID": useSh, "_": useBash, "BASHPID": useBash,
+	"PPID": useSh, "_": useBash, "BASHPID": useBash,
 	"BASH_LINENO": useBash, "BASH_SOURCE": useBash, "EPOCHREALTIME": useBash, "EPOCHSECONDS": useBash,
 	"FUNCNAME": useBash, "PIPESTATUS": useBash, "SECONDS": useBash,
 }
@@ -83,17 +83,15 @@ type refusal struct {
 // check refuses a command that the in-process shell would not run as Bash does. The error begins with the command's key
 // and line:column.
 func check(file *syntax.File) error {
-	functions := map[string]bool{}
-	syntax.Walk(file, func(n syntax.Node) bool {
-		if f, ok := n.(*syntax.FuncDecl); ok {
-			functions[f.Name.Value] = true
-		}
-		return true
-	})
+	functions := functions(file)
+	waited := waitedFor(file)
 	var first *refusal
 	syntax.Walk(file, func(n syntax.Node) bool {
 		if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 && functions[call.Args[0].Lit()] {
 			return first == nil
+		}
+		if e, ok := n.(*syntax.ParamExp); ok && first == nil && e.Param.Value == "!" && !waited[e] {
+			first = &refusal{e.Pos(), "$! for anything but wait", useSh}
 		}
 		if first == nil && n != nil {
 			first = refuse(n)
@@ -101,9 +99,77 @@ func check(file *syntax.File) error {
 		return first == nil
 	})
 	if first == nil {
+		first = umaskInside(file)
+	}
+	if first == nil {
 		return nil
 	}
 	return fmt.Errorf("%s:%s: %s is not possible in-process: %s", file.Name, first.at, first.what, first.wayOut)
+}
+
+// waitedFor finds $! where it does what it does in other shells, though it is no process id: as what wait waits for, and as
+// the whole value of a variable.
+func waitedFor(file *syntax.File) map[*syntax.ParamExp]bool {
+	all := map[*syntax.ParamExp]bool{}
+	allow := func(parts []syntax.WordPart) {
+		for len(parts) == 1 {
+			switch p := parts[0].(type) {
+			case *syntax.ParamExp:
+				all[p] = true
+				return
+			case *syntax.DblQuoted:
+				parts = p.Parts
+			default:
+				return
+			}
+		}
+	}
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Assign:
+			if n.Value != nil {
+				allow(n.Value.Parts)
+			}
+		case *syntax.CallExpr:
+			if len(n.Args) > 1 && n.Args[0].Lit() == "wait" {
+				for _, w := range n.Args[1:] {
+					allow(w.Parts)
+				}
+			}
+		}
+		return true
+	})
+	return all
+}
+
+// umaskInside finds umask where other shells keep to a part of the script what the in-process one does to the whole.
+func umaskInside(file *syntax.File) (found *refusal) {
+	inside := func(nodes ...syntax.Node) {
+		for _, n := range nodes {
+			syntax.Walk(n, func(n syntax.Node) bool {
+				if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 && call.Args[0].Lit() == "umask" && found == nil {
+					found = &refusal{call.Pos(), "umask in a subshell or function", useSh}
+				}
+				return found == nil
+			})
+		}
+	}
+	syntax.Walk(file, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Subshell, *syntax.CmdSubst, *syntax.ProcSubst, *syntax.FuncDecl:
+			inside(n)
+		case *syntax.BinaryCmd:
+			if n.Op == syntax.Pipe || n.Op == syntax.PipeAll {
+				inside(n.X, n.Y)
+			}
+		case *syntax.Stmt:
+			if n.Background {
+				inside(n)
+			}
+		}
+		return found == nil
+	})
+	return found
 }
 
 func refuse(n syntax.Node) *refusal {
@@ -134,15 +200,19 @@ func refuse(n syntax.Node) *refusal {
 }
 
 func refuseCall(words []*syntax.Word) *refusal {
+	called := ""
 	for len(words) > 0 {
 		name := words[0].Lit()
+		if called != "" && slices.Contains([]string{"kill", "umask", "eval", ".", "source"}, name) {
+			return &refusal{words[0].Pos(), called + name, "write " + name}
+		}
 		if r := refuseBuiltin(words[0].Pos(), name, words[1:]); r != nil {
 			return r
 		}
 		if name != "command" && name != "builtin" {
 			return nil
 		}
-		words = words[1:]
+		called, words = name+" ", words[1:]
 	}
 	return nil
 }
@@ -271,18 +341,33 @@ func checkTrap(args []*syntax.Word) string {
 	return ""
 }
 
-// checkUmask lets pass what is so anyway.
-func checkUmask(args []*syntax.Word) string {
-	switch {
-	case len(args) == 0:
-		return "without arguments"
-	case len(args) > 1 || !isPrivate(literal(args[0])):
-		return "other than 077"
+// checkKill lets pass what /bin/kill does as well: it knows nothing of the shell's jobs.
+func checkKill(args []*syntax.Word) string {
+	for _, a := range args {
+		if text := literal(a); strings.HasPrefix(text, "%") {
+			return text
+		}
+		for _, p := range a.Parts {
+			if e, ok := p.(*syntax.ParamExp); ok && e.Param.Value == "!" {
+				return "$!"
+			}
+		}
 	}
 	return ""
 }
 
-func isPrivate(umask string) bool { return umask == "077" || umask == "0077" }
+// checkUmask lets pass what the in-process shell answers by itself.
+func checkUmask(args []*syntax.Word) string {
+	if len(args) > 0 {
+		if word := literal(args[0]); word != "" && strings.Trim(word, "01234567") != "" {
+			return word
+		}
+	}
+	return ""
+}
+
+// IsPrivate reports whether an argument of umask leaves files to their owner alone.
+func IsPrivate(umask string) bool { return umask == "077" || umask == "0077" }
 
 func redirects(r *syntax.Redirect) bool {
 	fd := ""
@@ -295,7 +380,7 @@ func redirects(r *syntax.Redirect) bool {
 		return fd == "" || fd == "0"
 	case syntax.DplIn:
 		return to == "-" && (fd == "" || fd == "0")
-	case syntax.RdrOut, syntax.AppOut, syntax.RdrAll, syntax.AppAll:
+	case syntax.RdrOut, syntax.RdrClob, syntax.AppOut, syntax.RdrAll, syntax.AppAll:
 		return fd == "" || fd == "1" || fd == "2"
 	case syntax.DplOut:
 		return (fd == "" || fd == "1" || fd == "2") && (to == "1" || to == "2" || to == "-")

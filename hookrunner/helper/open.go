@@ -1,4 +1,4 @@
-package hookrunner
+package helper
 
 import (
 	"context"
@@ -14,8 +14,7 @@ import (
 	"mvdan.cc/sh/v3/interp"
 )
 
-// open opens a file for a redirection. What it makes is open to the owner alone. Opening a named pipe, which waits for the
-// other end, does so no longer than ctx.
+// open opens a file for a redirection. Opening a named pipe, which waits for the other end, does so no longer than ctx.
 func open(ctx context.Context, path string, flag int, perm os.FileMode) (io.ReadWriteCloser, error) {
 	hc := interp.HandlerCtx(ctx)
 	if n := streamNumber(path); n >= 0 {
@@ -27,7 +26,7 @@ func open(ctx context.Context, path string, flag int, perm os.FileMode) (io.Read
 	if isFIFO(path) {
 		return openFIFO(ctx, path, flag)
 	}
-	return os.OpenFile(path, flag, perm&^0o077)
+	return os.OpenFile(path, flag, perm)
 }
 
 func absolute(dir, path string) string {

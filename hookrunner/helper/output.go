@@ -1,16 +1,14 @@
-package hookrunner
+package helper
 
 import (
-	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	// keptOutput is how much is kept of each output of a hook, in bytes.
-	keptOutput = 64 << 10
+	// Kept is how much is kept of each output of a hook, in bytes.
+	Kept = 64 << 10
 	// drainPatience is how long to read on when a process that left the hook's process groups still holds an output open.
 	drainPatience = 100 * time.Millisecond
 )
@@ -45,7 +43,7 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 func (o *output) keep(p []byte) {
-	n := min(len(p), keptOutput-len(o.kept))
+	n := min(len(p), Kept-len(o.kept))
 	o.kept = append(o.kept, p[:n]...)
 	o.dropped += int64(len(p) - n)
 }
@@ -99,35 +97,9 @@ func (o *output) close() {
 	o.read.Close()
 }
 
-func (o *output) text() string {
+// result is what was written so far.
+func (o *output) result() Output {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return string(o.kept)
-}
-
-func (o *output) empty() bool { return strings.TrimSpace(o.text()) == "" }
-
-// brief is the output for a log line: trimmed, cut at a limit in bytes, with a note of what is missing.
-func (o *output) brief(limit int) string {
-	text := strings.TrimSpace(o.text())
-	missing := o.dropped
-	if len(text) > limit {
-		missing += int64(len(text) - limit)
-		text = text[:limit]
-	}
-	if missing == 0 {
-		return text
-	}
-	return fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(text, ""), missing)
-}
-
-// lastLine is the last line that says something, "" without one, not longer than a message may be.
-func (o *output) lastLine() string {
-	const longest = 200
-	text := strings.TrimSpace(o.text())
-	line := strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
-	if len(line) > longest {
-		line = strings.ToValidUTF8(line[:longest], "") + "…"
-	}
-	return line
+	return Output{string(o.kept), o.dropped}
 }

@@ -1,0 +1,5 @@
+//go:build !race
+
+package hookrunner
+
+const race = false
