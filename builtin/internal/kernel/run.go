@@ -183,16 +183,29 @@ func (r *Run) append(ctx context.Context, op Op) error {
 // replace tries first whether nothing is there, since to look may mean to read a whole table.
 func (r *Run) replace(ctx context.Context, op Op) error {
 	key := op.Object.Key()
-	if len(r.scopes.ledger.sharing(key)) == 0 {
-		err := r.carry(ctx, Op{Add, op.Object}, key, effect{inverse: []Op{{Del, op.Object}}})
-		if refused, ok := errors.AsType[*OpError](err); ok {
-			refused.Op = op
+	anew := len(r.scopes.ledger.sharing(key)) == 0
+	if e, ok := r.scopes.ledger.at(key); ok && e.scope == r.scope && !r.scopes.ledger.hasBeside(key) {
+		// What the scope owns may be gone, with its link for one, and then is nothing to go back to.
+		err := r.carry(ctx, Op{Change, op.Object}, key, effect{inverse: []Op{{Replace, e.object}}})
+		if anew = errors.Is(err, fs.ErrNotExist); !anew {
+			return named(err, op)
 		}
+	}
+	if anew {
+		err := r.carry(ctx, Op{Add, op.Object}, key, effect{inverse: []Op{{Del, op.Object}}})
 		if !errors.Is(err, fs.ErrExist) {
-			return err
+			return named(err, op)
 		}
 	}
 	return r.change(ctx, op)
+}
+
+// named is a refusal as one of the operation that was asked for.
+func named(err error, op Op) error {
+	if refused, ok := errors.AsType[*OpError](err); ok {
+		refused.Op = op
+	}
+	return err
 }
 
 func (r *Run) change(ctx context.Context, op Op) error {
