@@ -34,20 +34,27 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// A reporter logs trouble when it begins, when it changes and when it is over, not each time that it is met.
+// A reporter logs trouble when it begins, when it is of a kind that it was not yet, and when it is over, not each time that it is
+// met.
 type reporter struct {
 	log  *slog.Logger
 	what string
 
 	mu   sync.Mutex
-	last string
+	said map[string]bool // nil without trouble
 }
+
+// maxSaid is how many kinds of one trouble are worth a line each.
+const maxSaid = 10
 
 func (r *reporter) trouble(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if text := err.Error(); text != r.last {
-		r.last = text
+	if r.said == nil {
+		r.said = map[string]bool{}
+	}
+	if text := err.Error(); !r.said[text] && len(r.said) < maxSaid {
+		r.said[text] = true
 		r.log.Warn(r.what+": trying on", "err", err)
 	}
 }
@@ -55,8 +62,8 @@ func (r *reporter) trouble(err error) {
 func (r *reporter) fine() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last != "" {
-		r.last = ""
+	if r.said != nil {
+		r.said = nil
 		r.log.Info(r.what + ": works again")
 	}
 }

@@ -250,13 +250,13 @@ const reminder = 5 * time.Minute
 // awaitEtcd waits for etcd, and says so. Nothing is touched meanwhile: what an earlier run left in place goes on working.
 func (d *daemon) awaitEtcd(ctx context.Context) (etcd.ConfigRead, error) {
 	began := time.Now()
-	var said time.Time
-	var last string
+	var last time.Time
+	said := map[string]bool{}
 	read, err := d.cluster.await(ctx, waiting{noRoute: d.etcdWait}, func(err error) {
 		d.state.SetEtcd(err)
-		if text := err.Error(); text != last || time.Since(said) > reminder {
+		if !said[err.Error()] || time.Since(last) > reminder {
 			d.log.Warn("waiting for etcd", "for", time.Since(began).Round(time.Second), "err", err)
-			said, last = time.Now(), text
+			said[err.Error()], last = true, time.Now()
 		}
 	})
 	if err == nil {
