@@ -22,8 +22,8 @@ func (s *Set) Scopes() []string {
 // Clear is part of hooks.Effects.
 func (s *Set) Clear(ctx context.Context, scope string) error { return s.scopes.Begin(scope).Clear(ctx) }
 
-// Watch is part of hooks.Effects: damage that the kernel tells of is told some 10 ms later, and more where much is
-// owned; any other within 30 s.
+// Watch is part of hooks.Effects: damage that the kernel tells of is told some 10 ms later, and more where much is owned;
+// that of WireGuard in the kernel and of most sysctls within about a second, any other within 30 s. What can be is put back first.
 func (s *Set) Watch(ctx context.Context, damaged func(scopes []string)) error {
 	return s.scopes.Watch(ctx, auditInterval, damaged)
 }

@@ -112,17 +112,18 @@
 //     a peer that left meanwhile gets SubnetRemove with the data it was added with, a peer that changed gets SubnetRemove and
 //     then SubnetAdd, and any other SubnetAdd, which finds its own effects in place. What belongs to a peer that is
 //     neither wanted nor remembered is deleted.
-//   - When somebody deletes or changes what a scope owns, SubnetAdd runs again for that peer. For what PreStartup and
-//     PostStartup made these two run again, and then SubnetAdd for all peers; what PreStartup then prints is published.
-//     The reason is Repair. It begins some 10 ms after the change where the kernel tells of it, later where thousands of
-//     objects have to be looked at, and within 30 s where the kernel does not tell, as of WireGuard's peers. Who
-//     takes the same away again and again finds the repairs slow down to one a minute.
+//   - When somebody deletes or changes what a scope owns, it is put back, thousands of objects in one batch, but for links and
+//     private keys. Then SubnetAdd runs again for that peer. For what PreStartup and PostStartup made these two run again,
+//     and then SubnetAdd for all peers; what PreStartup then prints is published. The reason is Repair. It begins some
+//     10 ms after the change where the kernel tells of it, later where thousands of objects have to be looked at, and
+//     within about a second where the kernel does not tell, as of its WireGuard and of most sysctls. Who takes the same
+//     away again and again finds the repairs slow down to one a minute.
 //
 // What a hook would do can be seen beforehand: "overlayd hook plan" runs it against a copy of the present state, and "overlayd
 // hook run" in a scratch namespace. "overlayd hook check" looks for mistakes in its text.
 //
-// Owned are links, with what the same scope has set of them, addresses, routes, rules, neighbours, FDB entries and the peers of
-// WireGuard devices. The settings of a WireGuard device are restored when a hook fails, but they are not watched.
+// Owned are links, with what the same scope has set of them, addresses, routes, rules, neighbours, FDB entries, the settings and
+// the peers of WireGuard devices, and sysctls, which get back the value that they had before.
 //
 // What other programs do is outside of this: the daemon does not see it.
 //

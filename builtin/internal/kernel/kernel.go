@@ -34,7 +34,8 @@ type Kernel interface {
 	Lookup(ctx context.Context, to netip.Addr) (Route, error)
 	// Watch calls notice with each change that the kernel tells of, whoever made it, until the context ends, whose error it
 	// returns. The kernel does not tell of everything: not of routes that vanish with their link's going down, nor of
-	// WireGuard, and of few sysctls. Of which sysctl it was, it does not say. One Watch runs at a time.
+	// WireGuard unless that runs in this process, and of few sysctls. Of what has changed of a sysctl or a WireGuard device, it
+	// does not say. One Watch runs at a time.
 	Watch(ctx context.Context, notice func(Notice)) error
 	// Close ends userspace WireGuard devices and gives the sockets back. Everything else stays as it is.
 	Close() error

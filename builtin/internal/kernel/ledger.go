@@ -20,6 +20,7 @@ type ledger struct {
 	entries map[string]*entry   // by place; what is in an entry never changes
 	scopes  map[string][]*entry // the same by scope, oldest first
 	beside  map[string][]string // places of entries that are not at their object's key, by that key
+	untold  map[string]*entry   // by place; those that the kernel tells nothing of
 }
 
 // An entry is an object and the scope that owns it.
@@ -43,7 +44,7 @@ func place(verb Verb, o Object) string {
 }
 
 func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error) {
-	l := &ledger{log: log, entries: map[string]*entry{}, scopes: map[string][]*entry{}, beside: map[string][]string{}}
+	l := &ledger{log: log, entries: map[string]*entry{}, scopes: map[string][]*entry{}, untold: map[string]*entry{}, beside: map[string][]string{}}
 	if path == "" {
 		return l, nil
 	}
@@ -160,6 +161,10 @@ func (l *ledger) set(e *entry) {
 		l.entries[e.place] = e
 		l.scopes[e.scope] = append(of, e)
 	}
+	switch e.object.(type) {
+	case Device, Peer, Sysctl:
+		l.untold[e.place] = e
+	}
 	if key := e.object.Key(); key != e.place {
 		e.beside = true
 		l.beside[key] = append(l.beside[key], e.place)
@@ -172,6 +177,7 @@ func (l *ledger) unset(place string) {
 		return
 	}
 	delete(l.entries, place)
+	delete(l.untold, place)
 	of := l.scopes[e.scope]
 	if len(of) == 1 {
 		delete(l.scopes, e.scope)
@@ -233,6 +239,13 @@ func (l *ledger) all() []*entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.AppendSeq(make([]*entry, 0, len(l.entries)), maps.Values(l.entries))
+}
+
+// silent is what the kernel tells nothing of when it changes, in any order.
+func (l *ledger) silent() []*entry {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Collect(maps.Values(l.untold))
 }
 
 // of is what the scope owns, oldest first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -45,6 +46,9 @@ func (s *system) Watch(ctx context.Context, notice func(Notice)) error {
 		return fmt.Errorf("watch kernel: %w", err)
 	}
 	defer context.AfterFunc(ctx, func() { s.notices.SetReadDeadline(time.Unix(1, 0)) })()
+	notice = oneByOne(notice)
+	s.tunnels.onChange(func(link string) { notice(Notice{Object: Device{Name: link}}) })
+	defer s.tunnels.onChange(nil)
 	// What was true before the first notice is not known.
 	notice(Notice{})
 	buffer := make([]byte, 64<<10)
@@ -69,6 +73,16 @@ func (s *system) Watch(ctx context.Context, notice func(Notice)) error {
 				notice(Notice{o, isDeletion(m.Header.Type)})
 			}
 		}
+	}
+}
+
+// oneByOne has callers of the function wait for each other.
+func oneByOne(notice func(Notice)) func(Notice) {
+	var mu sync.Mutex
+	return func(n Notice) {
+		mu.Lock()
+		defer mu.Unlock()
+		notice(n)
 	}
 }
 

@@ -22,6 +22,8 @@ type Scopes struct {
 	watch  *watch
 	log    *slog.Logger
 
+	mending sync.Mutex // held while lost objects are put back
+
 	mu    sync.Mutex
 	freed map[string][]string // places that nobody owns any more and that the journal still has, by scope
 }
@@ -49,7 +51,9 @@ func newScopes(k Kernel, ledgerPath string, now journal.Life, log *slog.Logger) 
 // may be open in the scope.
 func (s *Scopes) Begin(scope string) *Run {
 	s.forget(scope)
+	s.mending.Lock() // a run must not begin amid what is put back of its scope
 	s.watch.began(scope)
+	s.mending.Unlock()
 	return &Run{scopes: s, scope: scope, touched: map[string]bool{}}
 }
 

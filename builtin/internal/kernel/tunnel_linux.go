@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -26,6 +27,7 @@ type tunnels struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	ours    map[string]*tunnel
+	changed func(link string) // called when another program has changed a device; nil while nobody wants to know
 }
 
 // A tunnel is a WireGuard device on a TUN link. The link lives as long as the device has it open: whichever of the two
@@ -76,7 +78,7 @@ func (ts *tunnels) create(name string, mtu int) error {
 		t.device.Close()
 		return err
 	}
-	if t.socket, err = listenUAPI(name, t.device.IpcHandle); err != nil {
+	if t.socket, err = listenUAPI(name, func(c net.Conn) { t.device.IpcHandle(&overheard{Conn: c, changed: func() { ts.tell(name) }}) }); err != nil {
 		ts.log.Warn("WireGuard device is not visible to other programs", "link", name, "err", err)
 	}
 	ts.mu.Lock()
@@ -99,6 +101,47 @@ func (ts *tunnels) await(t *tunnel) {
 	}
 	ts.mu.Unlock()
 	close(t.ended)
+}
+
+// tell says that another program has changed the device of that name.
+func (ts *tunnels) tell(name string) {
+	ts.mu.Lock()
+	changed := ts.changed
+	ts.mu.Unlock()
+	if changed != nil {
+		changed(name)
+	}
+}
+
+// onChange has changed called from then on.
+func (ts *tunnels) onChange(changed func(link string)) {
+	ts.mu.Lock()
+	ts.changed = changed
+	ts.mu.Unlock()
+}
+
+// An overheard connection is one of another program to a device, which can ask questions and make changes.
+type overheard struct {
+	net.Conn
+	changed func()
+	change  bool // the request that has come is one
+}
+
+// Read is part of net.Conn. A program sends the first line of a request, which says what it is, as one.
+func (o *overheard) Read(p []byte) (int, error) {
+	n, err := o.Conn.Read(p)
+	o.change = o.change || bytes.Contains(p[:n], []byte("set=1\n"))
+	return n, err
+}
+
+// Write is part of net.Conn. An answer says that the change is made.
+func (o *overheard) Write(p []byte) (int, error) {
+	n, err := o.Conn.Write(p)
+	if o.change {
+		o.change = false
+		o.changed()
+	}
+	return n, err
 }
 
 // remove ends the tunnel of that name and reports whether there was one.

@@ -23,6 +23,9 @@ const (
 	settle = 10 * time.Millisecond
 	// restraint is how much longer than a look took the next one waits.
 	restraint = 4
+	// pollEvery is how often to look at what the kernel tells nothing of, if it takes less than the pollThrift-th part of that.
+	pollEvery  = time.Second
+	pollThrift = 200
 )
 
 // A watch is what is known of scopes so that their damage is told once, and none that a run is about to mend.
@@ -88,9 +91,10 @@ func (w *watch) tellAgain() {
 }
 
 // Watch calls damaged with the names of the scopes that have lost something, or have it no more as they made it, until the
-// context ends, whose error it returns. It looks at the kernel soon after each change that the kernel tells of and that
-// concerns an owned object, and otherwise about once per interval. A loss is told once, and again when a link or an address has
-// come up, or a run has mended it and it is lost once more. No scope is told of while a run in it is open.
+// context ends, whose error it returns. What of it can be put back is by then. Watch looks at the kernel soon after each change
+// that the kernel tells of and that concerns an owned object, at what the kernel does not tell of once a second or less often if
+// that takes long, and at all about once per interval. A loss is told once, and again when a link or an address has come up, or
+// a run has mended it and it is lost once more. No scope is told of while a run in it is open.
 func (s *Scopes) Watch(ctx context.Context, interval time.Duration, damaged func(scopes []string)) error {
 	s.watch.tellAgain()
 	g, ctx := errgroup.WithContext(ctx)
@@ -111,18 +115,25 @@ func (s *Scopes) Watch(ctx context.Context, interval time.Duration, damaged func
 
 // auditAgain audits whenever that is due.
 func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged func(scopes []string)) error {
+	next, poll := time.Now().Add(interval-rand.N(interval/5+1)), pollEvery
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.watch.due:
-		case <-time.After(interval - rand.N(interval/5+1)):
+			next = time.Time{}
+		case <-time.After(min(time.Until(next), poll)):
 		}
-		if err := pause(ctx, settle); err != nil {
-			return err
+		entries := s.ledger.silent
+		if !next.After(time.Now()) {
+			next, entries = time.Now().Add(interval-rand.N(interval/5+1)), s.ledger.all
+			if err := pause(ctx, settle); err != nil {
+				return err
+			}
 		}
 		began := time.Now()
-		scopes, err := s.Audit(ctx)
+		scopes, err := s.audit(ctx, entries())
+		poll = max(pollEvery, pollThrift*time.Since(began))
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("owned objects could not be looked at", "err", err)
 		}
@@ -164,7 +175,7 @@ func (s *Scopes) concerns(n Notice) bool {
 		return true
 	}
 	switch n.Object.(type) {
-	case Link, Sysctl: // routes of a link that goes down vanish without a notice
+	case Link, Device, Sysctl: // routes of a link that goes down vanish without a notice
 		return true
 	case Rule: // one may be meant by what it does not say
 		return n.Gone
@@ -187,16 +198,24 @@ func (s *Scopes) hides(o Object) bool {
 
 // Audit compares what scopes own with what the kernel has, and returns the names of the damaged scopes whose loss has not been
 // told yet. See Watch.
-func (s *Scopes) Audit(ctx context.Context) ([]string, error) {
+func (s *Scopes) Audit(ctx context.Context) ([]string, error) { return s.audit(ctx, s.ledger.all()) }
+
+func (s *Scopes) audit(ctx context.Context, entries []*entry) ([]string, error) {
 	s.watch.mu.Lock()
 	runs := maps.Clone(s.watch.runs)
 	s.watch.mu.Unlock()
-	entries := s.ledger.all()
 	lost, err := s.lost(ctx, entries)
 	if err != nil {
 		return nil, err
 	}
-	return s.tell(lost, runs), nil
+	s.mending.Lock()
+	defer s.mending.Unlock()
+	news, scopes := s.tell(lost, runs)
+	if len(news) > 0 {
+		s.log.Warn("somebody took away or changed what hooks made", "objects", len(news), "put_back", s.putBack(ctx, news), "scopes", len(scopes),
+			"first", Op{Add, news[0].object}.String(), "scope", news[0].scope)
+	}
+	return scopes, nil
 }
 
 // lost picks from the entries those that the kernel does not have as they were made. Routes, neighbours and FDB entries may be
@@ -237,13 +256,11 @@ func (s *Scopes) lost(ctx context.Context, entries []*entry) (lost []*entry, err
 	return lost, nil
 }
 
-// tell marks the entries, which are lost, as told, and returns the names of their scopes, but for what is told already.
-func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (scopes []string) {
+// tell marks the entries, which are lost, as told, and returns them and the names of their scopes, but for what is told already.
+func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (news []*entry, scopes []string) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	seen := map[string]bool{}
-	var first *entry
-	lost := 0
 	for _, e := range entries {
 		switch {
 		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
@@ -253,9 +270,7 @@ func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (scopes []string
 			continue
 		}
 		s.watch.told[e.place] = true
-		if lost++; lost == 1 {
-			first = e
-		}
+		news = append(news, e)
 		if !seen[e.scope] {
 			seen[e.scope] = true
 			scopes = append(scopes, e.scope)
@@ -267,9 +282,5 @@ func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (scopes []string
 			s.watch.look()
 		}
 	}
-	if lost > 0 {
-		s.log.Warn("somebody took away or changed what hooks made", "objects", lost, "scopes", len(scopes),
-			"first", Op{Add, first.object}.String(), "scope", first.scope)
-	}
-	return scopes
+	return news, scopes
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,9 +105,44 @@ func TestALinkThatGoesDownIsDamageAndSoAreItsRoutes(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("damaged (-want +got):\n%s", diff)
 	}
-	do(t, k, Op{Set, Link{Name: "vx", State: Up}})
-	if diff := cmp.Diff([]string{"10.50.7.0/24"}, <-told); diff != "" {
-		t.Errorf("damaged still when it is up again, and told once more (-want +got):\n%s", diff)
+}
+
+func TestWhatIsLostIsPutBackBeforeAnyHookHasRun(t *testing.T) {
+	mtu := Link{Name: "vx", MTU: 1400}
+	for _, tt := range []struct {
+		name string
+		ops  []Op // of somebody else
+	}{
+		{"a route", []Op{{Del, toPeer}}},
+		{"a route in whose place is another", []Op{{Replace, Route{Dst: toPeer.Dst, Hops: []Hop{{Dev: "vx"}}}}}},
+		{"all on a link", []Op{{Del, toPeer}, {Del, toPeer6}, {Del, neigh}, {Del, remote}, {Del, own}}},
+		{"a neighbour that is changed", []Op{{Replace, Neigh{IP: neigh.IP, Dev: neigh.Dev, Address: "02:00:00:00:00:42"}}}},
+		{"an FDB entry that leads elsewhere", []Op{{Replace, behind(remote, "192.0.2.99")}}},
+		{"one of several remotes", []Op{{Del, behind(flood, "192.0.2.9")}}},
+		{"a rule", []Op{{Del, universe.rules[0]}}},
+		{"a setting", []Op{{Set, Sysctl{Name: forward.Name, Value: "0"}}}},
+		{"a link's state", []Op{{Set, Link{Name: "vx", State: Down}}}},
+		{"a link's MTU", []Op{{Set, Link{Name: "vx", MTU: 1300}}}},
+		{"a link's address", []Op{{Set, Link{Name: "vx", Address: "02:00:00:00:00:77"}}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			eachKernel(t, func(t *testing.T, k Kernel) {
+				scopes, told := watched(t, k, time.Hour)
+				more := scopes.Begin("more")
+				do(t, more, Op{Set, mtu}, Op{Add, flood}, Op{Append, behind(flood, "192.0.2.9")}, Op{Add, universe.rules[0]})
+				more.Keep()
+				node := scopes.Begin("node")
+				do(t, node, Op{Set, mtu})
+				node.Keep()
+				before := state(t, k) + describe(list(t, k, Rule{}))
+				do(t, k, tt.ops...)
+				<-told
+				await(t, "all is as before", func() bool {
+					now := state(t, k) + describe(list(t, k, Rule{}))
+					return strings.Join(slices.Sorted(strings.Lines(now)), "") == strings.Join(slices.Sorted(strings.Lines(before)), "")
+				})
+			})
+		})
 	}
 }
 
@@ -225,4 +261,6 @@ func TestTenThousandFlushedRoutesAreToldAtOnce(t *testing.T) {
 	if all != peers {
 		t.Errorf("%d scopes were told of, want %d", all, peers)
 	}
+	await(t, "all are put back", func() bool { return len(list(t, k, Route{Hops: []Hop{{Dev: "vx"}}})) >= peers })
+	t.Logf("all are put back %v after the flush", time.Since(flushed))
 }

@@ -238,3 +238,56 @@ func TestASocketThatIsThereAlready(t *testing.T) {
 		c.Close()
 	}
 }
+
+func TestOtherProgramsChangesOfUserspaceWireGuardAreTold(t *testing.T) {
+	if _, err := exec.LookPath("wg"); err != nil {
+		t.Skip("wg is not installed: ", err)
+	}
+	k := openHere(t)
+	scopes := scopesOn(t, k, "")
+	node := scopes.Begin("node")
+	do(t, node, Op{Add, Link{Name: "wg", Kind: "wireguard"}}, Op{Set, Device{Name: "wg", ListenPort: &port, PrivateKey: &private}}, Op{Set, wgPeer})
+	node.Keep()
+	userspace(t, k)
+	ctx, cancel := context.WithCancel(t.Context())
+	notices, ended := make(chan Notice, 1000), make(chan error)
+	go func() { ended <- k.Watch(ctx, func(n Notice) { notices <- n }) }()
+	wg := func(args ...string) {
+		t.Helper()
+		if out, err := exec.Command("wg", args...).CombinedOutput(); err != nil {
+			t.Fatalf("wg %q: %v: %s", args, err, out)
+		}
+	}
+	<-notices // that anything may have changed
+	wg("show", "wg")
+	do(t, k, Op{Set, Peer{Dev: "wg", PublicKey: PublicKey{8}}})
+	wg("set", "wg", "peer", PublicKey{9}.String())
+	for n := range notices {
+		if d, ok := n.Object.(Device); ok {
+			if d.Name != "wg" || len(list(t, k, Peer{Dev: "wg"})) != 3 {
+				t.Errorf("told of %q, or too soon", d.Name)
+			}
+			break
+		}
+	}
+	select {
+	case n := <-notices:
+		t.Errorf("told once more, of %v", n)
+	default:
+	}
+	cancel()
+	<-ended
+
+	before := state(t, k)
+	ctx, cancel = context.WithCancel(t.Context())
+	told, done := make(chan []string, 10), make(chan error)
+	go func() { done <- scopes.Watch(ctx, time.Hour, func(names []string) { told <- names }) }()
+	defer func() { cancel(); <-done }()
+	if names, err := scopes.Audit(t.Context()); len(names) > 0 || err != nil {
+		t.Fatalf("damaged before anything happened: %v, %v", names, err)
+	}
+	wg("set", "wg", "peer", wgPeer.PublicKey.String(), "remove")
+	wg("set", "wg", "listen-port", "51999")
+	<-told
+	await(t, "all is as before", func() bool { return state(t, k) == before })
+}

@@ -1,0 +1,95 @@
+package kernel
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+)
+
+// putBack makes again what is lost, in one batch, as the ledger knows it: packets need not wait for the hooks that made it. The
+// hooks then see to it for good, and to what only they know, such as a link that is gone. putBack returns how many objects are as
+// they were.
+func (s *Scopes) putBack(ctx context.Context, lost []*entry) int {
+	ops, gone := s.resetLinks(ctx, lost)
+	for _, e := range lost {
+		hangs := func(link string) bool { return hangsOn(e.object, link) }
+		if op, ok := e.remaking(); ok && !slices.ContainsFunc(gone, hangs) {
+			ops = append(ops, op)
+		}
+	}
+	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(turn(a.Object), turn(b.Object)) })
+	done := len(ops)
+	var instead []Op // what is there and another's gives way
+	for i, err := range s.kernel.Batch(ctx, ops) {
+		if errors.Is(err, fs.ErrExist) && ops[i].Verb == Add {
+			instead = append(instead, Op{Replace, ops[i].Object})
+		} else if err != nil {
+			done--
+		}
+	}
+	for _, err := range s.kernel.Batch(ctx, instead) {
+		if err != nil {
+			done--
+		}
+	}
+	return done
+}
+
+// resetLinks finds the links that are gone with all that was on them, and how to set again what somebody has set of the others.
+func (s *Scopes) resetLinks(ctx context.Context, lost []*entry) (ops []Op, gone []string) {
+	for _, e := range lost {
+		made, ok := e.object.(Link)
+		if !ok {
+			continue
+		}
+		have, err := s.link(ctx, made.Name)
+		if have == nil || err != nil || !unsaidOr(made.Kind, have.Kind) {
+			gone = append(gone, made.Name)
+			continue
+		}
+		ops = append(ops, Op{Set, e.resetting(*have)})
+	}
+	return ops, gone
+}
+
+// resetting is what is to be set of the entry's link for it to be as it was. To set what is so already may do harm: an address
+// that is set anew makes the kernel forget neighbours.
+func (e *entry) resetting(have Link) Link {
+	want := e.object.(Link)
+	if e.set != nil {
+		want = want.changed(*e.set)
+	}
+	reset := Link{Name: have.Name}
+	if want.MTU != have.MTU {
+		reset.MTU = want.MTU
+	}
+	if want.Address != have.Address {
+		reset.Address = want.Address
+	}
+	if want.State != have.State {
+		reset.State = want.State
+	}
+	if want.Master != have.Master {
+		reset.Master, reset.NoMaster = want.Master, want.Master == "" && e.set != nil && e.set.NoMaster
+	}
+	return reset
+}
+
+// remaking is the operation that makes the entry's object anew, if it is no link. Private keys are not in the ledger.
+func (e *entry) remaking() (Op, bool) {
+	switch o := e.object.(type) {
+	case Link:
+		return Op{}, false
+	case Device:
+		o.PublicKey = PublicKey{}
+		return Op{Set, o}, o.ListenPort != nil || o.Mark != nil
+	case Peer, Sysctl:
+		return Op{Set, o}, true
+	}
+	if e.beside {
+		return Op{Append, e.object}, true
+	}
+	return Op{Add, e.object}, true
+}
