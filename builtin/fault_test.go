@@ -147,7 +147,7 @@ func (h hookSide) hook(t *testing.T, s step) (*Run, error) {
 	var stdout, stderr strings.Builder
 	runner, err := interp.New(
 		interp.StdIO(strings.NewReader(s.stdin+"\n"), &stdout, &stderr), interp.Dir(h.dir), interp.Env(expand.ListEnviron(s.env...)),
-		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return run.Exec(none) }),
+		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return inRun(run, none) }),
 	)
 	if err != nil {
 		t.Fatal(err)
