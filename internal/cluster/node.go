@@ -17,6 +17,7 @@ import (
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/netns"
 	nodepkg "github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/internal/ping"
 )
 
 // Where a daemon without other flags has its run directory and subnet file. Each node has a /run of its own.
@@ -38,7 +39,7 @@ type Node struct {
 	log     *os.File
 	daemon  *daemon // the last one that was started; nil before
 	file    nodepkg.SubnetFile
-	pingers []*pinger      // one per family of the overlay, in the order of file.Subnets
+	pingers []*ping.Pinger // one per family of the overlay, in the order of file.Subnets
 	pods    []netip.Prefix // subnets in which the node has an address
 }
 
@@ -118,8 +119,8 @@ func Connected(ctx context.Context, nodes []*Node) error {
 				if err != nil {
 					return err
 				}
-				defer p.conn.Close()
-				if _, err := p.ping(ctx, host(u, ownHost).Addr(), smallPacket, firstWait); err != nil {
+				defer p.Close()
+				if _, err := p.Ping(ctx, host(u, ownHost).Addr(), ping.Small, firstWait); err != nil {
 					return fmt.Errorf("%s: reach the underlay: %w", n, err)
 				}
 				return nil
@@ -150,6 +151,18 @@ func (n *Node) Join(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", n, err)
 	}
 	return n.open(ctx)
+}
+
+// firstWait is time enough to find the neighbour.
+const firstWait = 5 * time.Second
+
+// listen opens a pinger for an address that a link in the namespace has.
+func listen(ctx context.Context, ns *netns.Namespace, from netip.Addr) (p *ping.Pinger, err error) {
+	err = ns.Do(func() (err error) {
+		p, err = ping.Listen(ctx, from)
+		return err
+	})
+	return p, err
 }
 
 // open gives the node an address in each of its subnets, and a pinger there.
@@ -210,7 +223,7 @@ func (n *Node) close() error {
 func (n *Node) closePingers() error {
 	var errs []error
 	for _, p := range n.pingers {
-		errs = append(errs, p.conn.Close())
+		errs = append(errs, p.Close())
 	}
 	n.pingers = nil
 	return errors.Join(errs...)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/ping"
 )
 
 const (
@@ -105,7 +106,7 @@ func answered(ctx context.Context, all []Pair, reached func(from *Node)) error {
 func answeredFrom(ctx context.Context, its []Pair) error {
 	for wait := pingWait; ; wait = min(2*wait, pingMost) {
 		its = slices.DeleteFunc(slices.Clone(its), func(p Pair) bool {
-			_, err := p.ping.ping(ctx, p.addr, smallPacket, wait)
+			_, err := p.ping.Ping(ctx, p.addr, ping.Small, wait)
 			return err == nil
 		})
 		if len(its) == 0 {

@@ -4,22 +4,44 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"os"
 	"testing"
 
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/netns"
 	nodepkg "github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/internal/ping"
 )
+
+func TestMain(m *testing.M) { os.Exit(netns.MainInside(m)) }
+
+// must stops the test at the first error.
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
 
 func TestPairsThatNeverAnsweredAreNamed(t *testing.T) {
 	t.Parallel()
-	ns, addr := cabled(t, 1500, "192.0.2.", 24)
-	var nodes []*Node
+	addr := [2]netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")}
+	var ns [2]*netns.Namespace
 	for i := range ns {
-		p, err := listen(t.Context(), ns[i], addr[i])
+		var err error
+		ns[i], err = netns.New()
 		must(t, err)
-		defer p.conn.Close()
-		nodes = append(nodes, &Node{number: i + 1, pingers: []*pinger{p}})
+		t.Cleanup(func() { ns[i].Close() })
+	}
+	must(t, netns.Connect(ns[0], "eth0", ns[1], "eth0", 1500))
+	var nodes []*Node
+	for i, n := range ns {
+		must(t, n.Addr("eth0", netip.PrefixFrom(addr[i], 24)))
+		p, err := listen(t.Context(), n, addr[i])
+		must(t, err)
+		defer p.Close()
+		nodes = append(nodes, &Node{number: i + 1, pingers: []*ping.Pinger{p}})
 	}
 	all := Pairs(nodes, nodes)
 	if len(all) != 2 {

@@ -1,4 +1,4 @@
-package cluster
+package ping
 
 import (
 	"errors"
@@ -43,25 +43,34 @@ func cabled(t *testing.T, mtu int, prefix string, bits int) (ns [2]*netns.Namesp
 	return ns, addr
 }
 
+// listen opens a pinger in the namespace until the test ends.
+func listen(t *testing.T, ns *netns.Namespace, from netip.Addr) (p *Pinger) {
+	t.Helper()
+	must(t, ns.Do(func() (err error) {
+		p, err = Listen(t.Context(), from)
+		return err
+	}))
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
 func TestPing(t *testing.T) {
 	t.Parallel()
 	for _, f := range families {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			ns, addr := cabled(t, 1500, f.prefix, f.bits)
-			p, err := listen(t.Context(), ns[0], addr[0])
-			must(t, err)
-			defer p.conn.Close()
+			p := listen(t, ns[0], addr[0])
 
 			for range 3 {
-				rtt, err := p.ping(t.Context(), addr[1], smallPacket, 10*time.Second)
+				rtt, err := p.Ping(t.Context(), addr[1], Small, 10*time.Second)
 				if err != nil || rtt <= 0 {
 					t.Fatalf("the other end answered %v, %v", rtt, err)
 				}
 			}
 			nobody := netip.MustParseAddr(f.prefix + "9")
 			start := time.Now()
-			if _, err := p.ping(t.Context(), nobody, smallPacket, 50*time.Millisecond); err == nil {
+			if _, err := p.Ping(t.Context(), nobody, Small, 50*time.Millisecond); err == nil {
 				t.Error("an address that nobody has answered")
 			} else if !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("silence answered %v, want a deadline error", err)
@@ -80,10 +89,8 @@ func TestPathMTUIsTheLinks(t *testing.T) {
 			t.Run(fmt.Sprintf("%s over %d", f.name, mtu), func(t *testing.T) {
 				t.Parallel()
 				ns, addr := cabled(t, mtu, f.prefix, f.bits)
-				p, err := listen(t.Context(), ns[0], addr[0])
-				must(t, err)
-				defer p.conn.Close()
-				if got, err := (Pair{ping: p, addr: addr[1]}).PathMTU(t.Context()); err != nil || got != mtu {
+				p := listen(t, ns[0], addr[0])
+				if got, err := p.PathMTU(t.Context(), addr[1]); err != nil || got != mtu {
 					t.Errorf("measured %d, %v", got, err)
 				}
 			})

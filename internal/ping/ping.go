@@ -1,4 +1,5 @@
-package cluster
+// Package ping measures with ICMP echoes how long the way to an address takes, and how large a packet may be on it.
+package ping
 
 import (
 	"context"
@@ -14,8 +15,6 @@ import (
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
 	"golang.org/x/sys/unix"
-
-	"github.com/overlayd/overlayd/internal/netns"
 )
 
 // A protocol is what ping needs to know about an address family.
@@ -41,13 +40,12 @@ func protocolOf(a netip.Addr) protocol {
 }
 
 const (
-	smallPacket = 84              // bytes; what ping(8) sends over IPv4
-	maxPacket   = 65535           // bytes of IPv4; IPv6's is a header more
-	firstWait   = 5 * time.Second // time enough to find the neighbour
+	Small     = 84    // bytes of a small IP packet; what ping(8) sends over IPv4
+	maxPacket = 65535 // bytes of IPv4; IPv6's is a header more
 )
 
-// A pinger sends ICMP echoes from one address of a node, one at a time.
-type pinger struct {
+// A Pinger sends ICMP echoes from one address, one at a time. It needs CAP_NET_RAW.
+type Pinger struct {
 	from netip.Addr
 	protocol
 	conn    net.PacketConn
@@ -55,9 +53,10 @@ type pinger struct {
 	buffer  []byte
 }
 
-// listen opens a pinger for an address that a link in the namespace has.
-func listen(ctx context.Context, ns *netns.Namespace, from netip.Addr) (*pinger, error) {
-	p := &pinger{from: from, protocol: protocolOf(from), id: rand.IntN(1 << 16), buffer: make([]byte, maxPacket)}
+// Listen opens a pinger for an address of this machine, or for the one that the kernel chooses where from is unspecified, in
+// the network namespace of the calling thread.
+func Listen(ctx context.Context, from netip.Addr) (*Pinger, error) {
+	p := &Pinger{from: from, protocol: protocolOf(from), id: rand.IntN(1 << 16), buffer: make([]byte, maxPacket)}
 	config := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) (err error) {
 		controlErr := raw.Control(func(fd uintptr) {
 			for _, o := range p.options {
@@ -66,19 +65,25 @@ func listen(ctx context.Context, ns *netns.Namespace, from netip.Addr) (*pinger,
 		})
 		return errors.Join(controlErr, err)
 	}}
-	err := ns.Do(func() (err error) {
-		p.conn, err = config.ListenPacket(ctx, p.network, from.String())
-		return err
-	})
-	if err != nil {
+	var err error
+	if p.conn, err = config.ListenPacket(ctx, p.network, from.String()); err != nil {
 		return nil, fmt.Errorf("open ping socket: %w", err)
 	}
 	return p, nil
 }
 
-// ping sends one echo in an IP packet of size bytes and returns the time until its answer came. After wait, or when the
+// From is the address that Listen was given.
+func (p *Pinger) From() netip.Addr { return p.from }
+
+// Family is "IPv4" or "IPv6".
+func (p *Pinger) Family() string { return p.family }
+
+// Close ends a Ping that waits.
+func (p *Pinger) Close() error { return p.conn.Close() }
+
+// Ping sends one echo in an IP packet of size bytes and returns the time until its answer came. After wait, or when the
 // context ends, it answers an error that is os.ErrDeadlineExceeded; a packet larger than the way's MTU may answer EMSGSIZE.
-func (p *pinger) ping(ctx context.Context, to netip.Addr, size int, wait time.Duration) (time.Duration, error) {
+func (p *Pinger) Ping(ctx context.Context, to netip.Addr, size int, wait time.Duration) (time.Duration, error) {
 	p.seq = (p.seq + 1) % (1 << 16)
 	echo := icmp.Message{Type: p.echo, Body: &icmp.Echo{ID: p.id, Seq: p.seq, Data: make([]byte, size-p.header)}}
 	packet, err := echo.Marshal(nil)
@@ -105,7 +110,7 @@ func (p *pinger) ping(ctx context.Context, to netip.Addr, size int, wait time.Du
 }
 
 // answers reports whether the packet is the reply to the last echo. The socket sees all ICMP of its node.
-func (p *pinger) answers(packet []byte, from net.Addr, to netip.Addr) bool {
+func (p *Pinger) answers(packet []byte, from net.Addr, to netip.Addr) bool {
 	sender, ok := netip.AddrFromSlice(from.(*net.IPAddr).IP)
 	if !ok || sender.Unmap() != to {
 		return false
@@ -116,4 +121,39 @@ func (p *pinger) answers(packet []byte, from net.Addr, to netip.Addr) bool {
 	}
 	echo, ok := m.Body.(*icmp.Echo)
 	return ok && echo.ID == p.id && echo.Seq == p.seq
+}
+
+const (
+	firstWait = 5 * time.Second // time enough to find the neighbour
+	probeWait = 200 * time.Millisecond
+	probes    = 3 // of one size before it counts as too large
+)
+
+// PathMTU returns the size in bytes of the largest IP packet that comes back from the address unfragmented.
+func (p *Pinger) PathMTU(ctx context.Context, to netip.Addr) (int, error) {
+	low, high := Small, maxPacket+1
+	if _, err := p.Ping(ctx, to, low, firstWait); err != nil {
+		return 0, fmt.Errorf("measure MTU: ping %s: %w", to, err)
+	}
+	for high-low > 1 && ctx.Err() == nil {
+		if middle := (low + high) / 2; p.passes(ctx, to, middle) {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	return low, ctx.Err()
+}
+
+func (p *Pinger) passes(ctx context.Context, to netip.Addr, size int) bool {
+	for range probes {
+		_, err := p.Ping(ctx, to, size, probeWait)
+		if err == nil {
+			return true
+		}
+		if errors.Is(err, unix.EMSGSIZE) || ctx.Err() != nil {
+			return false
+		}
+	}
+	return false
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"net/netip"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+func TestPingSaysWhichLayerFails(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	w := worldOf(t, "vxlan", 3)
+	here, there, other := w.Nodes()[0], w.Nodes()[1], w.Nodes()[2]
+	subnet := there.SubnetFile().Subnets[0].String()
+	want := func(what, command string, patterns ...string) {
+		t.Helper()
+		got, err := here.Shell(command)
+		must(t, err)
+		for _, p := range patterns {
+			if !regexp.MustCompile(`(?m)` + p).MatchString(got) {
+				t.Errorf("%s: no %s in\n%s", what, p, got)
+			}
+		}
+	}
+	want("all is well", "overlayd ping --all",
+		`^PEER +LAYER +ADDRESS +ROUND TRIP +PATH MTU$`,
+		`^`+subnet+` +underlay +`+there.Address().String()+` +[0-9.]+ ms +1500$`,
+		`^ +tunnel +[0-9.]+ +[0-9.]+ ms +1450\n +overlay +[0-9.]+ +[0-9.]+ ms +1450$`,
+		`^`+other.SubnetFile().Subnets[0].String()+` +underlay `)
+
+	_, err := there.Shell("ip addr flush dev pods0")
+	must(t, err)
+	want("no bridge", "overlayd ping "+subnet, ` +tunnel .* 1450$`, ` +overlay .* - +-$`, `^`+subnet+`: nobody has .* there yet: it is the container bridge's$`)
+	// A smaller MTU on the way than containers are promised.
+	_, err = here.Shell("ip route add " + there.Address().String() + " dev eth0 mtu lock 1400")
+	must(t, err)
+	_, err = there.Shell("ip link set eth0 mtu 1400")
+	must(t, err)
+	want("a small MTU", "overlayd ping "+subnet+"; test $? = 7", `^`+subnet+`: packets of more than 13[0-9]+ bytes are lost, and containers are promised 1450: set the key MTU`)
+	there.Kill()
+	_, err = there.Shell("ip link del flannel-vxlan")
+	must(t, err)
+	want("no tunnel", "overlayd ping "+there.Address().String()+"; test $? = 7", `^`+subnet+`: the node answers and its overlay does not: is the backend's port open both ways`)
+	want("nobody's", "overlayd ping 192.0.2.99 2>&1; test $? = 1", `no peer has this address, subnet or identity$`)
+}
+
+func TestJudge(t *testing.T) {
+	peer := netip.MustParsePrefix("10.50.7.0/24")
+	for _, tt := range []struct {
+		answers string
+		good    bool
+		verdict string
+	}{
+		{"underlay tunnel overlay", true, ""},
+		{"underlay overlay", true, ""},
+		{"tunnel overlay", true, "its public address does not answer"},
+		{"underlay tunnel", true, "nobody has 10.50.7.1 there yet"},
+		{"underlay", false, "the node answers and its overlay does not"},
+		{"", false, "nothing answers"},
+	} {
+		p := pinged{Peer: peer}
+		for _, name := range []string{"underlay", "tunnel", "overlay"} {
+			l := layer{Name: name}
+			if strings.Contains(tt.answers, name) {
+				l.Trip, l.MTU = 0.001, 1450
+			}
+			p.Layers = append(p.Layers, l)
+		}
+		if p.judge(1450); p.Good != tt.good || !strings.HasPrefix(p.Verdict, tt.verdict) || tt.verdict == "" && p.Verdict != "" {
+			t.Errorf("%q answer: good %v, %q", tt.answers, p.Good, p.Verdict)
+		}
+	}
+}
