@@ -24,7 +24,7 @@ func RouteTo(ctx context.Context, to netip.Addr) (dev string, from netip.Addr, e
 		return "", from, err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
-	route, err := k.Lookup(ctx, to)
+	route, err := k.Lookup(ctx, kernel.Query{To: to})
 	if err == nil && len(route.Hops) == 0 {
 		err = fs.ErrNotExist
 	}

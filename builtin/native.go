@@ -245,7 +245,7 @@ func (b *planned) node(ctx context.Context, call hooks.Call) native.Node {
 	defer b.mu.Unlock()
 	n := b.found
 	n.Node, n.Reason = call.Node, call.Reason
-	n.Lookup = func(to netip.Addr) (kernel.Route, error) { return b.set.kernel.Lookup(ctx, to) }
+	n.Lookup = func(to netip.Addr) (kernel.Route, error) { return b.set.kernel.Lookup(ctx, kernel.Query{To: to}) }
 	return n
 }
 

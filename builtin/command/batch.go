@@ -116,11 +116,13 @@ func (b batch) carryOut(ctx context.Context, c *call, steps []batchLine) error {
 // refusedNeighbour reports whether the kernel refused a neighbour, which ends ip where other refusals do not.
 func refusedNeighbour(words []string, err error) bool {
 	status, _ := errors.AsType[interp.ExitStatus](err)
-	changes := len(words) > 1 && !slices.ContainsFunc([]string{"show", "list", "lst", "flush", "get"}, func(verb string) bool {
-		return strings.HasPrefix(verb, words[1])
-	})
-	neighbour := strings.HasPrefix("neighbour", words[0]) || strings.HasPrefix("neighbor", words[0])
-	return status == 2 && neighbour && changes
+	if status != 2 || len(words) < 2 {
+		return false
+	}
+	begins := func(word string, with ...string) bool {
+		return slices.ContainsFunc(with, func(w string) bool { return strings.HasPrefix(w, word) })
+	}
+	return begins(words[0], "neighbour", "neighbor") && !begins(words[1], "show", "list", "lst", "flush", "get")
 }
 
 // batchLines splits a text into the words of its lines, as iproute2 does: quotes hold a word together, a number sign

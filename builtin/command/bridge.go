@@ -65,6 +65,7 @@ func parseFDB(l *line, verb kernel.Verb) action {
 		case parseFDBNumber(l, &f):
 		case l.take("via"):
 			f.Via = l.name()
+			l.early = f.Via
 		case l.takeShort("permanent") || l.take("local"):
 			f.State = ""
 		case l.takeShort("static") || l.take("temp"):

@@ -29,6 +29,7 @@ import (
 type Kernel interface {
 	Do(context.Context, ...kernel.Op) error
 	List(ctx context.Context, like kernel.Object) ([]kernel.Object, error)
+	Lookup(context.Context, kernel.Query) (kernel.Route, error)
 }
 
 // Handler returns a handler that carries out the commands it knows on k and hands all others to next. It may be called
@@ -109,6 +110,7 @@ func lookup(name string) (tool, bool) {
 		{name: "cut", grammar: parseCut},
 		{name: "head", grammar: parseHead},
 		{name: "ip", grammar: parseIP, refused: ipRefused},
+		{name: "sysctl", grammar: parseSysctl},
 		{name: "tail", grammar: parseTail},
 		{name: "tee", grammar: parseTee},
 		{name: "tr", grammar: parseTr},

@@ -14,9 +14,9 @@ import (
 const grammar = `
 line = <ip> | <ip> | <ip> | <ip> | <ip> | <bridge> | <arp> | <text> | <sysctl>
 ip = ip <link> | ip <link> | ip <fam>? <addr> | ip <fam>? <addr> | ip <fam>? <route> | ip <fam>? <route> | ip <fam>? <route> | ip <fam>? <neigh> | ip <fam>? <rule>
-ip = ip <show> <fam>? <question>
+ip = ip <show> <fam>? <question> | ip <show> <fam>? <question> | ip <show> route get <at> <getword>?
 fam = -4 | -6 | -4 | -6 | -family inet6 | -f inet
-show = -o | -br | -d | -s | -j | -j | -o -4 | -n | -N
+show = -j -d | -d -o | -s -s | -j -s | -p -j | -j -br | -o -d | -j -4 | -o | -br | -d | -s | -j | -j | -o -4 | -n | -N
 
 question = link <shown>? | link show <shown> | addr <shown>? | a | addr show <shown> | route | route show <selected>* | neigh | neigh show <neighsel>* | rule | l ls <shown>? | link show type <kind> | link show up | addr show to <prefix> | addr show up | link show master br0
 shown = <dev> | dev <dev> | dev <dev>
@@ -65,9 +65,9 @@ local = <at> | <prefix> | <prefix> | <prefix>
 addrword = peer <prefix> | brd + | broadcast 192.0.2.255 | brd - | scope link | scope global | scope host | scope 77 | label <dev>:a | label vx0:a | noprefixroute | valid_lft 1000 preferred_lft 500 | valid_lft forever | preferred_lft 5000 | nodad | home | mngtmpaddr | metric 50 | anycast 192.0.2.3 | proto 4
 flushsel = dev <dev> | to <prefix> | scope link | label vx0:a | up
 
-route = <r> <routeverb> <routenew> | <r> <routeverb> <routenew> | <r> <routeverb> <routenew> | <r> del <dst> <routeword>? | <r> flush <selected>* | <r> show <selected> | <r> | <r> get <at> <getword>*
+route = <r> <routeverb> <routenew> | <r> <routeverb> <routenew> | <r> <routeverb> <routenew> | <r> del <dst> <routeword>? | <r> flush <selected>* | <r> show <selected>* | <r> | <r> get <at> <getword>* | <r> get <at> <getword>? | <r> get <dst>
 r = route | ro | r
-getword = from <at> | dev <dev> | oif <dev> | mark 7 | fibmatch | iif <dev>
+getword = uid 5 | tos 8 | mark 0x20 | from 192.0.2.1 | from <at> | dev <dev> | oif <dev> | mark 7 | fibmatch | iif <dev>
 routeverb = add | add | add | replace | append | change | prepend | del
 routenew = <dst> <way> <routeword>* | <dst> <routeword>* <way> | <rtype> <dst> <routeword>* | <dst> <hop> <hop>? | <dst> <hop> <hop> | to <dst> <way> | <dst>
 way = via <gw> | via <gw> | via <gw> dev <dev> | via <gw> dev <dev> onlink | dev <dev> | dev <dev> | nexthop via <gw> dev <dev> onlink | via inet6 fe80::1 dev <dev>
@@ -95,8 +95,8 @@ ruleact = table <table> | lookup <table> | blackhole | unreachable | prohibit | 
 arp = arp -s <ip4> <mac> dev <dev> | arp -s <ip4> <mac> -i <dev> | arp -i <dev> -s <ip4> <mac> | arp -d <ip4> dev <dev> | arp -d <ip4> -i <dev> | arp -n | arp -an | arp -n -i <dev> | arp -n <ip4> | arp -i <dev> -d <ip4> | arp -ne | arp -s <ip4> <mac> | arp -d <ip4>
 
 sysctl = sysctl <sysopt>? <sysname> | sysctl -w <sysname>=<sysval> | sysctl <sysopt> -w <sysname>=<sysval> | sysctl <sysname>=<sysval> | sysctl <sysname> <sysname>
-sysopt = -n | -q | -e | -b | -N
-sysname = net.ipv4.ip_forward | net.ipv4.conf.all.forwarding | net.ipv4.conf.vx0.rp_filter | net/ipv4/conf/vx0/rp_filter | net.ipv4.conf.nope.rp_filter | net.ipv6.conf.all.forwarding | net.ipv4.nosuch | net.ipv4.conf.ve0.proxy_arp
+sysopt = -nw | -qw | -n | -q | -e | -b | -N
+sysname = net.ipv4.ip_local_port_range | net.ipv4.ip_unprivileged_port_start | net.ipv4.tcp_available_congestion_control | net.ipv4.ip_forward | net.ipv4.conf.all.forwarding | net.ipv4.conf.vx0.rp_filter | net/ipv4/conf/vx0/rp_filter | net.ipv4.conf.nope.rp_filter | net.ipv6.conf.all.forwarding | net.ipv4.nosuch | net.ipv4.conf.ve0.proxy_arp
 sysval = 0 | 1 | 2
 
 text = cut -d / -f 1 | cut -d/ -f1 | cut -f 2 -d . | cut -c 1-3 | cut -c -4,7- | cut -d . -f 2- | head -n 1 | head -1 | head | tail -n 1 | tail -2 | tail -n +2 | tr a-z A-Z | tr -d / | tr -s a | tr / . | tr -d 0-9. | tr -cd 0-9 | head -c 4 | cut -d : -f 3 -s | cut -f 1,3 --output-delimiter=+ -d .

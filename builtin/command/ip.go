@@ -105,7 +105,7 @@ func parseIPRoute(l *line) action {
 		return showRoutes(l)
 	}
 	return l.choose(
-		choice{"list", showRoutes}, choice{"show", showRoutes}, choice{"lst", showRoutes}, choice{"get", nil},
+		choice{"list", showRoutes}, choice{"show", showRoutes}, choice{"lst", showRoutes}, choice{"get", parseRouteGet},
 		choice{"add", with(kernel.Add, parseRoute)}, choice{"change", with(kernel.Change, parseRoute)},
 		choice{"chg", with(kernel.Change, parseRoute)}, choice{"replace", with(kernel.Replace, parseRoute)},
 		choice{"prepend", nil}, choice{"append", with(kernel.Append, parseRoute)}, choice{"test", nil},

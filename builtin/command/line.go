@@ -189,7 +189,7 @@ func (l *line) address(family int) netip.Addr {
 	switch {
 	case err == nil && a.Zone() == "" && fits(a, family):
 		return a
-	case unclear(word) && family != 6, word == "any", word == "all", word == "default":
+	case unclear(word) && family != 6, slices.Contains(anyWords, word), word != "" && strings.HasPrefix("help", word):
 		l.unknownWord(word)
 	default:
 		l.fail(1, "Error: %s address is expected rather than %q.", familyName(family), word)
@@ -212,7 +212,7 @@ func (l *line) prefix(family int) netip.Prefix {
 		case strings.ContainsAny(bits, ".:"): // a netmask
 			l.unknownWord(word)
 		}
-	} else if unclear(addr) && family != 6 || slices.Contains(anyWords, word) {
+	} else if unclear(addr) && family != 6 || slices.Contains(anyWords, word) || word != "" && strings.HasPrefix("help", word) {
 		l.unknownWord(word)
 	}
 	l.fail(1, "Error: %s prefix is expected rather than %q.", familyName(family), word)

@@ -60,6 +60,7 @@ func parseKindSet(l *line, link *kernel.Link) {
 		return
 	}
 	options := kernel.Options{}
+	l.early = link.Name
 	for l.more() {
 		g.take(l, options)
 	}

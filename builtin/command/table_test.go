@@ -40,7 +40,7 @@ var forms = []struct {
 		[]string{"ip route add 10.0.0.0/8 dev vx0 encap mpls 9", "ip route prepend 10.0.0.0/8 dev vx0"}},
 	{"ip route show, flush", "dev, table, proto, scope, type, tos, metric, src, via, root, match, exact", "vrf, cache, from, iif, realms; routes with attributes that overlayd does not know",
 		[]string{"ip route", "ip route show table all", "ip -6 route show proto static", "ip route flush dev vx0", "ip route show table 100", "ip route show match 10.0.0.1"}, []string{"ip route show cache"}},
-	{"ip route get", "nothing", "all", nil, []string{"ip route get 10.0.0.1"}},
+	{"ip route get", "an address, from, iif, oif, dev, mark, tos, uid, fibmatch", "vrf, ports, connected, -s", []string{"ip route get 10.0.0.1", "ip -j route get fd00::1 oif vx0", "ip route get fibmatch 10.0.0.1"}, []string{"ip route get 10.0.0.1 sport 9"}},
 	{"ip rule add, del", "not, from, to, fwmark, tos, iif, oif, uidrange, ipproto, sport, dport, tun_id, l3mdev, priority, table, goto, nop, blackhole, unreachable, prohibit, suppress_prefixlength, realms, protocol", "suppress_ifgroup, nat and all others",
 		[]string{"ip rule add from 10.50.0.0/16 table 100 pref 9", "ip -6 rule del fwmark 7 lookup main", "ip rule add sport 9 table 100"}, []string{"ip rule add suppress_ifgroup 9 table 100"}},
 	{"ip rule show, flush", "priority, not, from, to, tos, fwmark, iif, oif, table, l3mdev; flush also protocol", "other choices; rules with attributes that overlayd does not know", []string{"ip rule", "ip -6 rule show", "ip rule flush", "ip rule show table 7"}, []string{"ip rule show uidrange 5-9"}},
@@ -58,7 +58,8 @@ var forms = []struct {
 	{"cat", "attributes of links in /sys/class/net", "files", []string{"cat /sys/class/net/vx0/address"}, []string{"cat file"}},
 	{"cut, head, tail, tee, tr", "stdin; cut -d -f -c -b; -n of head and tail; tee -a; tr -d -s", "files but tee's, long options, -c of head and tail, classes of tr",
 		[]string{"cut -d/ -f1", "head -n 1", "tail -2", "tee -a file", "tr a-z A-Z"}, []string{"cut -f1 file", "head -c 4", "tr -cd a"}},
-	{"sysctl", "nothing", "all", nil, nil},
+	{"sysctl", "settings below net, read and written; -n, -N, -b, -e, -q, -w", "all settings, those of a directory, patterns, files, settings outside of net",
+		[]string{"sysctl net.ipv4.ip_forward", "sysctl -q -w net/ipv4/conf/vx0/rp_filter=0", "sysctl -n net.ipv4.ip_forward"}, []string{"sysctl -a", "sysctl -p", "sysctl vm.swappiness"}},
 }
 
 func TestFormsAreAnsweredOrHandedOnAsTheTableSays(t *testing.T) {

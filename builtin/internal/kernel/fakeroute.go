@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"slices"
 	"syscall"
@@ -183,7 +182,8 @@ func (a Addr) connected() netip.Prefix {
 }
 
 // Lookup is part of Kernel.
-func (f *Fake) Lookup(ctx context.Context, to netip.Addr) (Route, error) {
+func (f *Fake) Lookup(ctx context.Context, q Query) (Route, error) {
+	to := q.To
 	if err := ctx.Err(); err != nil {
 		return Route{}, context.Cause(ctx)
 	}
@@ -208,7 +208,7 @@ func (f *Fake) Lookup(ctx context.Context, to netip.Addr) (Route, error) {
 		}
 	}
 	if longest < 0 {
-		return Route{}, fmt.Errorf("look up route to %s: %w", to, fs.ErrNotExist)
+		return Route{}, &LookupError{To: to, Errno: syscall.ENETUNREACH}
 	}
 	return found, nil
 }

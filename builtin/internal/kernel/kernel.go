@@ -11,7 +11,6 @@ package kernel
 
 import (
 	"context"
-	"net/netip"
 )
 
 // A Kernel carries out operations. Its methods may be called concurrently.
@@ -29,9 +28,9 @@ type Kernel interface {
 	// Compare returns what of the objects the kernel does not have as it is described, in their order. It looks at whole
 	// tables, and is for many objects.
 	Compare(context.Context, []Object) ([]Difference, error)
-	// Lookup returns the route that packets to the address take, as ip route get does: its only hop says how they leave,
+	// Lookup returns the route that the packet takes, as ip route get does: its only hop says how they leave,
 	// and its type is local when they stay here. Without a way there the error is fs.ErrNotExist.
-	Lookup(ctx context.Context, to netip.Addr) (Route, error)
+	Lookup(ctx context.Context, q Query) (Route, error)
 	// Watch calls notice with each change that the kernel tells of, whoever made it, until the context ends, whose error it
 	// returns. The kernel does not tell of everything: not of routes that vanish with their link's going down, nor of
 	// WireGuard unless that runs in this process, and of few sysctls. Of what has changed of a sysctl or a WireGuard device, it

@@ -278,7 +278,7 @@ func TestLookupTellsHowPacketsLeave(t *testing.T) {
 		} {
 			// The kernel makes the local route of an IPv6 address a moment later.
 			await(t, "to "+to+" "+want, func() bool {
-				got, err := k.Lookup(t.Context(), ip(to))
+				got, err := k.Lookup(t.Context(), Query{To: ip(to)})
 				w := command()
 				w.when(got.Type != "", got.Type)
 				got.hop().words(w, got.Dst.Addr())
@@ -286,7 +286,7 @@ func TestLookupTellsHowPacketsLeave(t *testing.T) {
 			})
 		}
 		for _, to := range []string{"10.3.0.1", "fd03::1"} {
-			if r, err := k.Lookup(t.Context(), ip(to)); !errors.Is(err, fs.ErrNotExist) {
+			if r, err := k.Lookup(t.Context(), Query{To: ip(to)}); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("to %s: %v, %v, want fs.ErrNotExist", to, r, err)
 			}
 		}

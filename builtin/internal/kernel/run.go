@@ -24,6 +24,11 @@ func (r *Run) List(ctx context.Context, like Object) ([]Object, error) {
 	return r.scopes.kernel.List(ctx, like)
 }
 
+// Lookup is that of the kernel.
+func (r *Run) Lookup(ctx context.Context, q Query) (Route, error) {
+	return r.scopes.kernel.Lookup(ctx, q)
+}
+
 // Do carries operations out as a Kernel does, with two differences for what this scope owns: adding it once more
 // succeeds, and replaces it if it differs; deleting it succeeds when it is gone already.
 func (r *Run) Do(ctx context.Context, ops ...Op) error {
