@@ -12,8 +12,8 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
-// The tests named TestDefect, here and in other packages, show that a node does not do what flannel v0.28 does, which is said
-// above each.
+// The tests named TestDefect, here and in other packages, and the script defect-12 of package hooks, show that a node does not do
+// what flannel v0.28 does, which is said above each.
 
 // A first list or a first look at the own lease that failed was not tried again: the node stayed without peers, or its
 // lease expired.

@@ -108,11 +108,18 @@ func TestAPeerHasItsSubnets(t *testing.T) {
 	}
 }
 
-func TestAPeerIsGreetedAtTheStart(t *testing.T) {
+func TestAPeerIsGreetedAtTheStartAndWhenOneOfTheTwoHasMoved(t *testing.T) {
 	n := nativetest.OnlyV4.Node("wireguard", 1)
-	n.Reason = hooks.Start
-	for config, want := range map[string]string{`{}`: "1 0", `{"PersistentKeepaliveInterval": 9}`: "1 9"} {
-		objects, err := plan(t, config).Peer(n, nativetest.OnlyV4.Lease("wireguard", 7, data4, ""))
+	for _, tt := range []struct {
+		reason       hooks.Reason
+		config, want string
+	}{
+		{hooks.Start, `{}`, "1 0"},
+		{hooks.Change, `{"PersistentKeepaliveInterval": 9}`, "1 9"},
+		{hooks.Join, `{"PersistentKeepaliveInterval": 9}`, "9"},
+	} {
+		n.Reason = tt.reason
+		objects, err := plan(t, tt.config).Peer(n, nativetest.OnlyV4.Lease("wireguard", 7, data4, ""))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,8 +127,8 @@ func TestAPeerIsGreetedAtTheStart(t *testing.T) {
 		for _, o := range objects {
 			got = append(got, fmt.Sprint(o.(kernel.Peer).Keepalive.Seconds()))
 		}
-		if strings.Join(got, " ") != want {
-			t.Errorf("%s: intervals %s, want %s", config, got, want)
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s, %s: intervals %s, want %s", tt.reason, tt.config, got, tt.want)
 		}
 	}
 }

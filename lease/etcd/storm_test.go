@@ -41,6 +41,7 @@ func TestNodesThatStartAtOnceHardlyEverTryTwice(t *testing.T) {
 	}
 }
 
+// From the daemon's first request on: the network config and its watch, the leases and theirs, and the lease of its own.
 func TestANodeThatStartsAmong4000NeedsFiveRequests(t *testing.T) {
 	s := newSite(t, 1)
 	s.fill(t, 4000)
@@ -49,25 +50,41 @@ func TestANodeThatStartsAmong4000NeedsFiveRequests(t *testing.T) {
 	}
 }
 
-// One run is 2,000 nodes on just as many subnets, and the same by listing, picking one of the first free and trying again,
-// as nodes with flannel mean to do.
+func TestARenewalIsSeenByNoWatcher(t *testing.T) {
+	s := newSite(t, 1)
+	if _, renewals := s.fanOut(t, 50, 3); renewals != 0 {
+		t.Errorf("renewals caused %d sets of peers", renewals)
+	}
+}
+
+// One run is 2,000 nodes on just as many subnets, before and after the same by listing, picking one of the first free and trying
+// again, as nodes with flannel mean to do. Either is ten times as fast on a machine that does nothing else for a while, so the
+// shorter one is measured several times.
 func BenchmarkStormOf2000OnATightPool(b *testing.B) {
+	const before, after = 2, 3
 	var took, listing time.Duration
-	txns, failures := 0, 0
+	txns, failures, storms := 0, 0, 0
+	storm := func(times int) {
+		for range times {
+			s := newSite(b, 16)
+			took += s.storm(b, pool4(2000), 2000)
+			txns += s.count("Txn")
+			storms++
+		}
+	}
 	for b.Loop() {
-		s := newSite(b, 16)
-		took += s.storm(b, pool4(2000), 2000)
-		txns += s.count("Txn")
-		s = newSite(b, 16)
-		d, failed := s.listPickRetry(b, pool4(2000), 2000)
+		storm(before)
+		d, failed := newSite(b, 16).listPickRetry(b, pool4(2000), 2000)
 		listing += d
 		failures += failed
+		storm(after)
 	}
-	b.ReportMetric(took.Seconds()/float64(b.N), "s/storm")
-	b.ReportMetric(float64(txns)/float64(2000*b.N), "txn/node")
+	each := took.Seconds() / float64(storms)
+	b.ReportMetric(each, "s/storm")
+	b.ReportMetric(float64(txns)/float64(2000*storms), "txn/node")
 	b.ReportMetric(listing.Seconds()/float64(b.N), "list-pick-retry-s/storm")
 	b.ReportMetric(float64(failures)/float64(b.N), "list-pick-retry-failures")
-	b.ReportMetric(listing.Seconds()/took.Seconds(), "times-faster")
+	b.ReportMetric(listing.Seconds()/float64(b.N)/each, "times-faster")
 }
 
 func BenchmarkStormOf5000OnALoosePool(b *testing.B) {
@@ -325,23 +342,47 @@ func (s *site) start(tb testing.TB, peers int) int {
 	s.mu.Lock()
 	clear(s.asked)
 	s.mu.Unlock()
+	ctx, cancel := context.WithCancel(tb.Context())
+	var watches errgroup.Group
+	defer func() {
+		cancel()
+		if err := watches.Wait(); !errors.Is(err, context.Canceled) {
+			tb.Errorf("a watch ended with %v", err)
+		}
+	}()
+	read, err := s.stores[0].Check(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	known := make(chan struct{}, 1)
+	watches.Go(func() error {
+		return s.stores[0].WatchConfig(ctx, read, func([]byte, int64) error { known <- struct{}{}; return nil }, nil)
+	})
+	<-known
 	m := lease.NewManager(s.stores[0], parse(tb, `{"Network":"10.0.0.0/8"}`), lease.ManagerOptions{NodeID: "late"})
 	if _, err := m.Acquire(tb.Context(), publicNode(65535)); err != nil {
 		tb.Fatal(err)
 	}
-	seen := errors.New("seen")
-	err := m.Peers(tb.Context(), func(got []lease.Lease) error {
-		if len(got) != peers {
-			tb.Errorf("got %d peers, want %d", len(got), peers)
-		}
-		return seen
+	sets := make(chan int, 10)
+	watches.Go(func() error {
+		return m.Peers(ctx, func(got []lease.Lease) error { sets <- len(got); return nil })
 	})
-	if !errors.Is(err, seen) {
+	if got := <-sets; got != peers {
+		tb.Errorf("got %d peers, want %d", got, peers)
+	}
+	late := "/coreos.com/network/subnets/10.200.0.0-24"
+	if _, err := s.clients[0].Put(tb.Context(), late, "{}"); err != nil { // is seen by the watch
 		tb.Fatal(err)
 	}
-	requests := 0
+	if got := <-sets; got != peers+1 {
+		tb.Errorf("got %d peers, want %d", got, peers+1)
+	}
+	requests := -1 // the one just now
 	for _, n := range s.counts() {
 		requests += n
+	}
+	if _, err := s.clients[0].Delete(tb.Context(), late); err != nil {
+		tb.Fatal(err)
 	}
 	if err := m.Release(tb.Context()); err != nil {
 		tb.Fatal(err)
