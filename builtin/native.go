@@ -26,6 +26,8 @@ type Backend interface {
 	hooks.Backend
 	// MTU is the overlay's in bytes, 0 for the external interface's. It is known once PostStartup has succeeded.
 	MTU() int
+	// Exclusive is what of this machine no other overlay may have beside this one, as a person would name it: "link flannel.1".
+	Exclusive() []string
 }
 
 // BackendOptions are what native backends need to know of this node. All are required.
@@ -75,6 +77,8 @@ type plan interface {
 	Node(native.Node) ([]kernel.Object, error)
 	// Peer is what it takes to reach the peer, likewise. The peer is of the same type, and shares a family with the node.
 	Peer(native.Node, lease.Lease) ([]kernel.Object, error)
+	// Exclusive is that of the Backend.
+	Exclusive() []string
 }
 
 // planned is the Backend that has the kernel be as a plan says.
@@ -235,6 +239,9 @@ func (b *planned) Shutdown(ctx context.Context, _ hooks.Call) error {
 	}
 	return b.set.scopes.Begin(hooks.NodeScope).Clear(ctx)
 }
+
+// Exclusive is part of Backend.
+func (b *planned) Exclusive() []string { return b.plan.Exclusive() }
 
 // MTU is part of Backend.
 func (b *planned) MTU() int { return int(b.mtu.Load()) }

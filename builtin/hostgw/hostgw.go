@@ -42,3 +42,6 @@ func (Plan) Peer(n native.Node, peer lease.Lease) (routes []kernel.Object, err e
 	}
 	return routes, nil
 }
+
+// Exclusive is nothing: routes to different networks do not meet.
+func (Plan) Exclusive() []string { return nil }

@@ -59,3 +59,8 @@ func Parse(raw json.RawMessage) (Config, error) {
 		native.CheckMTU(object, c.MTU),
 	)
 }
+
+// Exclusive is the links' names, and their number where their packets arrive: the kernel has one link for it.
+func (c Config) Exclusive() []string {
+	return []string{"link " + c.Name, "link " + c.NameV6, fmt.Sprintf("VXLAN %d at UDP port %d", c.VNI, c.Port)}
+}

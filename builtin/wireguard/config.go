@@ -83,3 +83,12 @@ func Parse(raw json.RawMessage) (Config, error) {
 		native.CheckMTU(object, c.MTU),
 	)
 }
+
+// Exclusive is the links' names and the ports that they listen at.
+func (c Config) Exclusive() []string {
+	all := []string{"link " + c.Name, fmt.Sprintf("UDP port %d", c.ListenPort)}
+	if c.Mode == Separate {
+		all = append(all, "link "+c.NameV6, fmt.Sprintf("UDP port %d", c.PortV6))
+	}
+	return all
+}

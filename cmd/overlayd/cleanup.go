@@ -155,8 +155,22 @@ func clearAll(ctx context.Context, set *builtin.Set) error {
 	return errors.Join(errs...)
 }
 
+// unclaimed reports whether no daemon has what the claim is of, and otherwise says so.
+func (o *cleanup) unclaimed(c control.Claim) bool {
+	release, err := control.Hold(c)
+	if err != nil {
+		fmt.Fprintf(o.stderr, "overlayd: %s stays: %v\n", c.What, err)
+		return false
+	}
+	release()
+	return true
+}
+
 // firewall removes the table. A kernel without nftables has none.
 func (o *cleanup) firewall(context.Context) error {
+	if !o.unclaimed(o.tableClaim()) {
+		return nil
+	}
 	table := firewall.New(firewall.Options{Name: o.table, Logger: slog.New(slog.DiscardHandler)})
 	if there, err := table.Exists(); err == nil && there {
 		if err := o.remove("nft delete table "+table.String(), table.Remove); err != nil {
@@ -183,9 +197,13 @@ func (o *cleanup) firewall(context.Context) error {
 
 // subnets removes the subnet file, unless somebody else wrote it.
 func (o *cleanup) subnets(context.Context) error {
+	claim, err := o.fileClaim()
+	if err != nil {
+		return err
+	}
 	file, err := node.ReadSubnetFile(o.subnetFile)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) || !o.unclaimed(claim):
 		return nil
 	case err == nil && file.IsAt(o.subnetFile):
 		return o.remove("rm "+quote(o.subnetFile), func() error { return os.Remove(o.subnetFile) })

@@ -23,6 +23,10 @@ func (o *cleanup) directories() error {
 		fmt.Fprintf(o.stderr, "overlayd: %s stays: there is an etcd member in it, which may be all that a cluster has\n", o.stateDir)
 		return nil
 	}
+	claim, err := o.stateClaim()
+	if err != nil || !o.unclaimed(claim) {
+		return err
+	}
 	return o.directory(o.stateDir, func(string) bool { return true })
 }
 

@@ -24,21 +24,33 @@ func (d *daemon) checkFirewall() error {
 
 // openToWorld makes the firewall as the flags say for the node's subnets, and sees that packets are forwarded.
 func (d *daemon) openToWorld(n hooks.Node) error {
-	r := firewall.Rules{
+	if !d.firewalled() {
+		d.removeOldTable()
+		return d.forward(n)
+	}
+	err := d.firewall.Apply(firewall.Rules{
 		Paths: pathsOf(n), Masquerade: d.ipMasq, Forward: d.forwardRules, Keep: d.keepAddress, KeepPorts: !d.fullyRandom,
-	}
-	err := d.firewall.Apply(r)
-	switch {
-	case err != nil && d.firewalled():
+	})
+	if err != nil {
 		return err
-	case err != nil: // a kernel without nftables has no table of an earlier start either
-		d.log.Debug("no firewall table was looked for", "err", err)
-	case d.firewalled():
-		d.log.Info("firewall is up", "table", d.firewall.String(), "masquerade", d.ipMasq, "forward", d.forwardRules)
-		d.warnOfLeftovers()
 	}
+	d.log.Info("firewall is up", "table", d.firewall.String(), "masquerade", d.ipMasq, "forward", d.forwardRules)
+	d.warnOfLeftovers()
 	d.state.SetMasquerade(d.ipMasq)
 	return d.forward(n)
+}
+
+// removeOldTable removes what an earlier start with other flags has left, unless the table is another daemon's. A kernel without
+// nftables has no such table.
+func (d *daemon) removeOldTable() {
+	release, err := control.Hold(d.tableClaim())
+	if err == nil {
+		defer release()
+		err = d.firewall.Remove()
+	}
+	if err != nil {
+		d.log.Debug("no firewall table of an earlier start was looked for", "err", err)
+	}
 }
 
 // countFirewall gives what the firewall counts to those who ask for metrics.

@@ -21,7 +21,8 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
-// A plan is a network config that has been read to the end and found fit for this machine. Making one touches nothing.
+// A plan is a network config that has been read to the end and found fit for this machine. Making one touches nothing, but
+// keeps other daemons from what its backend needs for itself.
 type plan struct {
 	revision
 	network  lease.Network
@@ -35,6 +36,7 @@ type backend struct {
 	concurrency int
 	mtu         func() int // bytes, 0 for the external interface's
 	shutdown    bool       // whether its author asked for something to be done at a stop
+	exclusive   []string   // what no other daemon of the machine may have, see builtin.Backend
 }
 
 // plan reads the network config that stands at the place and looks at this machine with it.
@@ -55,6 +57,9 @@ func (d *daemon) plan(place string, value []byte) (*plan, error) {
 		return nil, err
 	}
 	if err := facts.CheckOverlap(networks(network), external); err != nil {
+		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
+	}
+	if err := d.held.holdBackend(b); err != nil {
 		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
 	return &plan{revision{value: value}, network, external, b}, nil
@@ -85,7 +90,7 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 			Dir: d.stateDir, Helpers: d.helpers, Rehearsal: d.rehearsal, Logger: d.log,
 			Begin: func(scope string) hookrunner.Run { return d.commands.Begin(scope) },
 		})
-		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown()}, nil
+		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown(), nil}, nil
 	case "alloc":
 		return backend{Backend: hooks.Nop{}, concurrency: 1, mtu: func() int { return 0 }}, nil
 	case "vxlan", "host-gw", "wireguard":
@@ -93,7 +98,7 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		if err != nil {
 			return backend{}, fmt.Errorf("parse %s backend: %w", b.Type, err)
 		}
-		return backend{Backend: native, concurrency: 1, mtu: native.MTU}, nil
+		return backend{Backend: native, concurrency: 1, mtu: native.MTU, exclusive: native.Exclusive()}, nil
 	case "udp", "ipip", "ipsec", "tencent-vpc":
 		return backend{}, fmt.Errorf("Backend.Type %q is flannel's and not built in: type extension can do the same by hooks, as examples/vxlan.json does", b.Type)
 	}

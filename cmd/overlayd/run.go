@@ -68,6 +68,7 @@ type daemon struct {
 	helpers  *helper.Pool // in which hooks run
 	firewall *firewall.Table
 	promise  *promise
+	held     holding
 	state    *control.State
 	begun    bool // whether this start has come to something, so that what it made stays
 
@@ -81,7 +82,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
 	d := &daemon{settings: s, log: log, helpers: newHelpers(), firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
-	d.promise = &promise{path: s.subnetFile, log: log}
+	d.promise, d.held = &promise{path: s.subnetFile, log: log}, holding{}
 	d.sayIneffective()
 	err := errors.Join(d.run(ctx), d.helpers.Close())
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -97,6 +98,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 // run touches nothing before it has looked at all that can be known to be wrong by then, and leaves nothing behind when
 // something turns out to be wrong later.
 func (d *daemon) run(ctx context.Context) (err error) {
+	defer d.held.release()
 	if err := d.preflight(); err != nil {
 		return err
 	}
@@ -109,6 +111,9 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer unlock()
+	if err := d.claim(); err != nil {
+		return errors.Join(err, made.erase())
+	}
 	defer func() {
 		if err != nil && ctx.Err() == nil && !d.begun {
 			err = errors.Join(err, made.erase())
@@ -130,6 +135,15 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	defer d.commands.Close()
 	return d.serve(ctx)
+}
+
+// claim makes sure that no other daemon has what this one is about to use.
+func (d *daemon) claim() error {
+	claims, err := d.claims()
+	if err != nil {
+		return err
+	}
+	return d.held.hold(claims...)
 }
 
 // preflight looks at what is known without etcd.

@@ -2,7 +2,8 @@
 //
 // A State gathers what the daemon does: it is the hooks.Observer, and the daemon tells it what hooks does not know. Serve
 // answers for it on a unix socket in the run directory, Fetch asks there, and Status is what goes between them: JSON
-// for programs, Text for people. Lock makes sure that a run directory has one daemon.
+// for programs, Text for people. Lock makes sure that a run directory has one daemon,
+// and Hold that several daemons of a machine share nothing.
 //
 // The protocol is HTTP, and nothing can be changed by it: GET /v1/status returns a Status, GET /v1/events Events, one a line,
 // GET /v1/effects what was made for a peer, and /metrics, /healthz and /readyz are what monitoring asks for. ServeTCP has the

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"github.com/overlayd/overlayd/internal/control"
+)
+
+// claims are what this daemon must not share with another one of the machine that has a run directory of its own.
+func (s *settings) claims() ([]control.Claim, error) {
+	state, err := s.stateClaim()
+	if err != nil {
+		return nil, err
+	}
+	file, err := s.fileClaim()
+	if err != nil {
+		return nil, err
+	}
+	claims := []control.Claim{state, file}
+	if s.firewalled() {
+		claims = append(claims, s.tableClaim())
+	}
+	return claims, nil
+}
+
+func (s *settings) stateClaim() (control.Claim, error) {
+	return control.ClaimPath("state directory", "--state-dir", s.stateDir)
+}
+
+func (s *settings) fileClaim() (control.Claim, error) {
+	return control.ClaimPath("subnet file", "--subnet-file", s.subnetFile)
+}
+
+func (s *settings) tableClaim() control.Claim {
+	return control.ClaimName("firewall table "+s.table, "--firewall-table")
+}
+
+// A holding is the claims that a daemon holds, by what they are of. It gives none back before its end, since a network config
+// that was in use may be again.
+type holding map[string]func()
+
+// hold adds claims to the holding, all or none.
+func (h holding) hold(claims ...control.Claim) error {
+	var missing []control.Claim
+	for _, c := range claims {
+		if h[c.What] == nil {
+			missing = append(missing, c)
+		}
+	}
+	release, err := control.Hold(missing...)
+	if err != nil {
+		return err
+	}
+	for i, c := range missing {
+		h[c.What] = func() {}
+		if i == 0 {
+			h[c.What] = release
+		}
+	}
+	return nil
+}
+
+// holdBackend claims what the network's backend needs for itself.
+func (h holding) holdBackend(b backend) error {
+	var claims []control.Claim
+	for _, what := range b.exclusive {
+		claims = append(claims, control.ClaimName(what, "the keys of Backend in the network config"))
+	}
+	return h.hold(claims...)
+}
+
+func (h holding) release() {
+	for _, release := range h {
+		release()
+	}
+}

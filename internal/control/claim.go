@@ -1,0 +1,105 @@
+package control
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Claim is something of the machine that two daemons must not share, though each has a run directory of its own.
+type Claim struct {
+	What string // "subnet file /run/flannel/subnet.env"
+	By   string // what another one can be chosen by: "--subnet-file"
+	key  string // the same for all names of the same thing
+}
+
+// ClaimName claims what goes by the name in this network namespace.
+func ClaimName(what, by string) Claim { return Claim{what, by, what} }
+
+// ClaimPath claims a file or directory, which need not be there yet.
+func ClaimPath(what, by, path string) (Claim, error) {
+	var root unix.Stat_t
+	if err := unix.Stat("/", &root); err != nil {
+		return Claim{}, fmt.Errorf("stat /: %w", err)
+	}
+	rest := ""
+	for at := path; ; at = filepath.Dir(at) {
+		resolved, err := filepath.EvalSymlinks(at)
+		switch {
+		case err == nil:
+			// Two processes may have different files by one name, but not below one root.
+			return Claim{what + " " + path, by, fmt.Sprintf("path %d:%d %s", root.Dev, root.Ino, filepath.Join(resolved, rest))}, nil
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
+			return Claim{}, fmt.Errorf("%s %s: %w", what, path, err)
+		}
+		rest = filepath.Join(filepath.Base(at), rest)
+	}
+}
+
+// Hold makes this process the only one with the claims, until release or its end, however that comes. The error says which daemon
+// has one of them already.
+//
+// Claims are sockets without a file, which the kernel keeps apart by network namespace. Everybody can make such sockets; those of
+// other users, but for root, count for nothing.
+func Hold(claims ...Claim) (release func(), err error) {
+	var held []net.Listener
+	release = func() {
+		for _, l := range held {
+			l.Close()
+		}
+	}
+	for _, c := range claims {
+		l, err := c.hold()
+		if err != nil {
+			release()
+			return nil, err
+		}
+		if l != nil {
+			held = append(held, l)
+		}
+	}
+	return release, nil
+}
+
+// hold returns no listener where somebody holds the claim of whom it does not count.
+func (c Claim) hold() (net.Listener, error) {
+	address := fmt.Sprintf("@overlayd/%x", sha256.Sum256([]byte(c.key)))
+	for {
+		l, err := net.Listen("unix", address)
+		if !errors.Is(err, unix.EADDRINUSE) {
+			return l, err
+		}
+		holder, err := holderOf(address)
+		switch {
+		case errors.Is(err, unix.ECONNREFUSED): // it has ended meanwhile
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("%s: ask who has it: %w", c.What, err)
+		case holder.Uid != 0 && int(holder.Uid) != os.Geteuid():
+			return nil, nil
+		}
+		return nil, fmt.Errorf("another overlayd has %s (pid %d): stop it, or choose another one by %s", c.What, holder.Pid, c.By)
+	}
+}
+
+// holderOf is the process that listens at the address.
+func holderOf(address string) (*unix.Ucred, error) {
+	conn, err := net.Dial("unix", address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	raw, err := conn.(*net.UnixConn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var holder *unix.Ucred
+	controlErr := raw.Control(func(fd uintptr) { holder, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	return holder, errors.Join(controlErr, err)
+}
