@@ -42,7 +42,7 @@ func crowd(kind string, n int) (peers []lease.Lease) {
 type bench struct {
 	ns      *netns.Namespace
 	set     *Set
-	backend hooks.Syncer
+	backend Backend
 	call    hooks.Call
 }
 
@@ -65,10 +65,9 @@ func newBench(b *testing.B, kind string) *bench {
 		n.set, err = Open(Options{Ledger: ledger, Logger: slog.New(slog.DiscardHandler)})
 		return err
 	}))
-	backend, err := n.set.Backend(lease.Backend{Type: kind, Raw: []byte(`{"Type": "` + kind + `"}`)},
+	n.backend, err = n.set.Backend(lease.Backend{Type: kind, Raw: []byte(`{"Type": "` + kind + `"}`)},
 		BackendOptions{NodeID: "one", Dir: b.TempDir(), Logger: slog.New(slog.DiscardHandler)})
 	must(err)
-	n.backend = backend.(hooks.Syncer)
 	n.call = hooks.Call{Reason: hooks.Start, Node: hooks.Node{
 		Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Interface: "eth0", MTU: 1500,
 		Lease: lease.Lease{BackendType: kind, V4: lease.Path{Subnet: netip.MustParsePrefix("10.255.0.0/25"), PublicIP: netip.MustParseAddr("172.31.255.1")}},

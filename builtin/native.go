@@ -21,9 +21,9 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
-// A Backend is a hooks.Backend that knows what packets fit through the overlay.
+// A Backend is a hooks.Syncer that knows what packets fit through the overlay.
 type Backend interface {
-	hooks.Backend
+	hooks.Syncer
 	// MTU is the overlay's in bytes, 0 for the external interface's. It is known once PostStartup has succeeded.
 	MTU() int
 	// Exclusive is what of this machine no other overlay may have beside this one, as a person would name it: "link flannel.1".

@@ -81,6 +81,11 @@ func TestARestartedNodeOfANativeBackendIsReachedAgain(t *testing.T) {
 					t.Errorf("subnet was %s, and is %s after the daemon was %s", before, after, how)
 				}
 				w.reach(nodes...)
+				log, err := os.ReadFile(restarted.Log())
+				if at := "msg=\"hooks ran\" hook=SubnetAdd reason=start peers=2 failed=0"; err != nil || !bytes.Contains(log, []byte(at)) {
+					t.Errorf("%s, it did not add its peers at once: no %s in its log: %v\n%s", how, at, err, log)
+				}
+				must(t, os.Truncate(restarted.Log(), 0))
 			}
 		})
 	}

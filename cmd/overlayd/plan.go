@@ -136,7 +136,7 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	d.sayExternal(p.external)
 	err = hooks.Run(ctx, hooks.Options{
 		Node: selfOf(p.network, p.external), Watch: d.watchSelf(p),
-		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend, Reason: reason,
+		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend.Backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
 		Memory: remembered, Effects: d.commands,
 		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },
