@@ -20,6 +20,8 @@ type converger struct {
 	peers    map[key]*peer
 	queue    queue
 	listed   bool            // the first complete list has come
+	lists    int             // how many have
+	order    []*peer         // of the last one
 	running  int             // hooks, or calls of a Syncer
 	removing int             // those of them that are the first try of a SubnetRemove
 	ended    chan []endedRun // has room for all that are running
@@ -94,34 +96,35 @@ func (c *converger) teardown(ctx context.Context) {
 	}
 }
 
-// want takes in the complete list of peers.
+// want takes in the complete list of peers, which is the converger's from then on.
 func (c *converger) want(ctx context.Context, set []lease.Lease) {
 	joined, first := Join, !c.listed
 	if first {
 		joined = Start
 	}
 	c.listed = true
-	present := make(map[key]bool, len(set))
-	for _, l := range set {
-		k := keyOf(l)
-		present[k] = true
-		p := c.peers[k]
-		if p == nil {
-			p = &peer{key: k, queueIndex: -1}
-			c.peers[k] = p
-		}
+	c.lists++
+	order := make([]*peer, len(set))
+	next := 0
+	for i := range set {
+		l := &set[i]
+		p := c.find(keyOf(*l), &next)
+		order[i] = p
+		p.list = c.lists
 		switch {
 		case p.wanted == nil:
-			p.want(&l, joined)
-		case p.wanted.Equal(l):
+			p.want(l, joined)
+		case p.wanted.Equal(*l):
+			p.retain(l)
 			continue
 		default:
-			p.want(&l, Change)
+			p.want(l, Change)
 		}
 		c.update(p)
 	}
-	for k, p := range c.peers {
-		if !present[k] && (p.wanted != nil || first) {
+	c.order = order
+	for _, p := range c.peers {
+		if p.list != c.lists && (p.wanted != nil || first) {
 			p.want(nil, Leave)
 			c.update(p)
 		}
@@ -130,6 +133,23 @@ func (c *converger) want(ctx context.Context, set []lease.Lease) {
 		c.clearStrangers(ctx)
 		c.Observer.ObserveListed()
 	}
+}
+
+// find is the peer with the key, a new one if need be. Lists are in one order, so that it is the next of the last list, unless one
+// has come or gone.
+func (c *converger) find(k key, next *int) *peer {
+	for skip := range 2 {
+		if i := *next + skip; i < len(c.order) && c.order[i].key == k && !c.order[i].gone {
+			*next = i + 1
+			return c.order[i]
+		}
+	}
+	p := c.peers[k]
+	if p == nil {
+		p = &peer{key: k, queueIndex: -1}
+		c.peers[k] = p
+	}
+	return p
 }
 
 // dispatch starts the hooks that are due, as many as may run at once.
@@ -262,6 +282,7 @@ func (c *converger) update(p *peer) {
 	c.queue.place(p)
 	if p.wanted == nil && p.applied == nil && !p.busy {
 		delete(c.peers, p.key)
+		p.gone = true
 		c.Observer.ObserveGone(p.lease())
 		return
 	}

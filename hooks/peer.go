@@ -40,7 +40,9 @@ type peer struct {
 	last       HookRun
 	state      PeerState
 	since      time.Time
-	queueIndex int // -1 when not in the queue
+	queueIndex int  // -1 when not in the queue
+	list       int  // the last list that it was in
+	gone       bool // it is forgotten
 }
 
 // want changes what is wanted and forgets what was tried for the sake of the old.
@@ -48,6 +50,14 @@ func (p *peer) want(l *lease.Lease, joined Reason) {
 	p.wanted, p.joined = l, joined
 	p.changes++
 	p.failures, p.next, p.err = 0, time.Time{}, nil
+}
+
+// retain takes what is wanted, and equal to what was before, from the newest list: no older one need be kept for its sake.
+func (p *peer) retain(l *lease.Lease) {
+	if p.applied != nil && (p.applied == p.wanted || p.applied.Equal(*l)) {
+		p.applied = l
+	}
+	p.wanted = l
 }
 
 // due is the hook that brings the peer nearer to what is wanted, "" when there is none.

@@ -22,6 +22,11 @@ func (l Lease) Key() string {
 	return key
 }
 
+// sameKey reports whether both have one Key.
+func (l Lease) sameKey(o *Lease) bool {
+	return l.V4.Subnet == o.V4.Subnet && l.V6.Subnet == o.V6.Subnet
+}
+
 func keyPart(p netip.Prefix) string { return strings.ReplaceAll(p.String(), "/", "-") }
 
 // ParseKey reads what Key writes, and nothing else. The prefix of a family that the key leaves out is the zero Prefix.

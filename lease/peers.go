@@ -44,8 +44,10 @@ func (m *Manager) Peers(ctx context.Context, set func([]Lease) error) error {
 // compareOwn tells Hold when the own record is not as it was last written.
 func (m *Manager) compareOwn(s Snapshot) {
 	own := m.ownRecord()
-	if slices.ContainsFunc(s.Records, func(r Record) bool { return r.Key() == own.Key() && r.Revision == own.Revision }) {
-		return
+	for i := range s.Records {
+		if r := &s.Records[i]; r.Revision == own.Revision && own.sameKey(&r.Lease) {
+			return
+		}
 	}
 	m.stir()
 }
@@ -63,14 +65,16 @@ func (m *Manager) takeKnown() Snapshot {
 func (m *Manager) divide(s Snapshot) (peers []Lease, aside []Unreadable) {
 	own := m.ownRecord().Lease
 	aside = slices.Clone(s.Unreadable)
-	for _, r := range s.Records {
-		if r.Key() == own.Key() || m.owns(r.Lease) {
+	peers = make([]Lease, 0, len(s.Records))
+	for i := range s.Records {
+		r := &s.Records[i]
+		if own.sameKey(&r.Lease) || m.owns(r.Lease) {
 			continue
 		}
 		peer := m.fit(r.Lease)
 		if err := m.misplaced(peer, own); err != nil {
 			aside = append(aside, Unreadable{r.Key(), err, r.Revision})
-		} else if peer.Key() != noV4 {
+		} else if !peer.sameKey(&Lease{}) {
 			peers = append(peers, peer)
 		}
 	}
@@ -112,8 +116,9 @@ func sameUnreadable(a, b Unreadable) bool { return a.Key == b.Key && a.Err.Error
 // reportTwins logs which other leases name a public address of this node, if they did not before, and returns them.
 func (m *Manager) reportTwins(s Snapshot, before []string) (twins []string) {
 	want := m.wanted()
-	for _, r := range s.Records {
-		if r.Key() == want.Key() || m.owns(r.Lease) || !r.V4.meets(want.V4) && !r.V6.meets(want.V6) {
+	for i := range s.Records {
+		r := &s.Records[i]
+		if !r.V4.meets(want.V4) && !r.V6.meets(want.V6) || want.sameKey(&r.Lease) || m.owns(r.Lease) {
 			continue
 		}
 		twins = append(twins, r.Key())

@@ -66,7 +66,7 @@ func (s *Store) list(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, s.explain(ctx, err)
 	}
-	v := &view{revision: resp.Header.Revision, entries: make(map[string]entry, len(resp.Kvs))}
+	v := &view{revision: resp.Header.Revision, entries: make([]*entry, 0, len(resp.Kvs))}
 	for _, kv := range resp.Kvs {
 		v.put(s.name(kv), kv)
 	}

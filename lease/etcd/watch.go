@@ -37,7 +37,7 @@ func (s *Store) Watch(ctx context.Context, known lease.Snapshot, set func(lease.
 			v.revision = revision
 			for _, e := range events {
 				if name := s.name(e.Kv); e.Type == clientv3.EventTypeDelete {
-					delete(v.entries, name)
+					v.delete(name)
 				} else {
 					v.put(name, e.Kv)
 				}
