@@ -29,6 +29,10 @@ func TestPingSaysWhichLayerFails(t *testing.T) {
 		`^ +tunnel +[0-9.]+ +[0-9.]+ ms +1450\n +overlay +[0-9.]+ +[0-9.]+ ms +1450$`,
 		`^`+other.SubnetFile().Subnets[0].String()+` +underlay `)
 
+	want("a picture", "overlayd graph --ping", `^graph overlay {$`, `^\tself -- peer0 \[style=solid, label="[0-9.]+ ms"\]$`)
+	want("another", "overlayd graph -o svg", `^<svg `, `>`+subnet+`</text>`)
+	want("a page", "overlayd graph -o html", `<td>`+there.Address().String())
+
 	_, err := there.Shell("ip addr flush dev pods0")
 	must(t, err)
 	want("no bridge", "overlayd ping "+subnet, ` +tunnel .* 1450$`, ` +overlay .* - +-$`, `^`+subnet+`: nobody has .* there yet: it is the container bridge's$`)

@@ -19,7 +19,6 @@ import (
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/control"
-	"github.com/overlayd/overlayd/lease"
 )
 
 const explainHelp = `Say whose an address or a subnet is, or what is known of a node, by its identity or its public address: the lease in etcd
@@ -84,7 +83,7 @@ func explain(ctx context.Context, socket, asked string) (explanation, error) {
 		return x, err
 	}
 	scope := hooks.NodeScope
-	if key := leaseOf(x.Paths); key.String() != "" {
+	if key := control.Lease(x.Paths); key.String() != "" {
 		x.Lease = path.Join(status.Etcd.Prefix, "subnets", key.Key())
 		if !x.Own {
 			scope = key.String()
@@ -135,18 +134,6 @@ func isMeant(asked string, paths []control.Path, nodeID string) bool {
 			return addrErr == nil && (p.PublicIP == addr || p.Subnet.IsValid() && p.Subnet.Contains(addr)) ||
 				subnetErr == nil && p.Subnet == subnet.Masked()
 		})
-}
-
-// leaseOf is a lease with these subnets.
-func leaseOf(paths []control.Path) (l lease.Lease) {
-	for _, p := range paths {
-		if p.Subnet.Addr().Is4() {
-			l.V4.Subnet = p.Subnet
-		} else {
-			l.V6.Subnet = p.Subnet
-		}
-	}
-	return l
 }
 
 // way is where the kernel sends packets to what is asked for, "" where it cannot be asked.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/lease"
 )
 
 // statusVersion is the version of Status. Fields may be added to one version; none changes its meaning or goes.
@@ -112,4 +113,18 @@ type UnreadableKey struct {
 type Effect struct {
 	Command string `json:"command"` // that makes it
 	Missing bool   `json:"missing"` // the kernel lacks it, or has it otherwise
+}
+
+// Lease is a lease with the paths' subnets alone. It prints as the name of a peer's scope.
+func Lease(paths []Path) (l lease.Lease) {
+	for _, p := range paths {
+		switch {
+		case !p.Subnet.IsValid():
+		case p.Subnet.Addr().Is4():
+			l.V4.Subnet = p.Subnet
+		default:
+			l.V6.Subnet = p.Subnet
+		}
+	}
+	return l
 }
