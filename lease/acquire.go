@@ -18,7 +18,7 @@ const soon = time.Hour
 // Acquire takes a lease with the public addresses, the data and the backend type that are wanted, and returns it with its
 // subnets. It takes, in this order: the record that this node wrote earlier; one without a node's identity for its public
 // address, which is a reservation or left by flannel; one of the subnets it had earlier; any free one. A record of this
-// node that does not fit the network is given back, unless it is a reservation.
+// node that does not fit the network, and is no reservation, is moved to where it does, with the subnets that can stay.
 //
 // What stands in the way, be it the store or a network without free subnets, is logged and waited out: the only errors are
 // that of the context, and data that is not JSON.
@@ -87,12 +87,12 @@ func (a *acquisition) try(ctx context.Context) (own Record, err error) {
 		case old.Reserved():
 			return Record{}, fmt.Errorf("reservation %q %s: change or delete it in the store", old.Key(), why)
 		}
-		a.o.Logger.Warn("own lease "+why+", giving it back", "subnet", old.Lease.String())
-		if err := a.store.Delete(ctx, old); err != nil {
+		l, err := a.moved(ctx, old)
+		if err != nil {
 			return Record{}, err
 		}
-		a.earlier = append([]netip.Prefix{old.V4.Subnet, old.V6.Subnet}, a.earlier...)
-		s.Records = slices.DeleteFunc(slices.Clone(s.Records), func(r Record) bool { return r.Key() == old.Key() })
+		a.o.Logger.Warn("own lease "+why, "subnet", old.Lease.String(), "now", l.String())
+		return a.store.Update(ctx, old, a.o.TTL, l.on(a.says))
 	}
 	return a.create(ctx, s)
 }
@@ -128,6 +128,32 @@ func (a *acquisition) unfit(r Record) string {
 		return "overlaps another node's lease"
 	}
 	return "overlaps an older one" // an earlier run was ended while it was about to take it back
+}
+
+// moved is subnets for a node whose record cannot stay: those that can, and new ones in place of the others.
+func (a *acquisition) moved(ctx context.Context, old Record) (l Lease, err error) {
+	others := a.listed
+	others.Records = slices.DeleteFunc(slices.Clone(a.listed.Records), func(r Record) bool { return r.Key() == old.Key() })
+	taken := others.Taken()
+	for _, half := range []struct {
+		pool Pool
+		had  netip.Prefix
+		path *Path
+	}{{a.network.V4, old.V4.Subnet, &l.V4}, {a.network.V6, old.V6.Subnet, &l.V6}} {
+		switch {
+		case half.pool.Size() == 0:
+			continue
+		case half.had.IsValid() && half.pool.keeps(half.had) && !overlaps(half.had, taken):
+			half.path.Subnet = half.had
+			continue
+		}
+		picked := half.pool.Pick(1, append(slices.Clone(a.earlier), half.pool.Slot(a.o.NodeID)), taken, a.o.Rand)
+		if len(picked) == 0 {
+			return l, a.exhausted(ctx, half.pool, others)
+		}
+		half.path.Subnet = picked[0]
+	}
+	return l, nil
 }
 
 // create takes free subnets.

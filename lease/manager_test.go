@@ -224,3 +224,47 @@ func TestDataThatIsNotJSONIsRefused(t *testing.T) {
 		w.holds()
 	})
 }
+
+func TestSubnetsStayWhenTheNetworkGivesAwayOthers(t *testing.T) {
+	for name, change := range map[string]string{
+		"another range":                `{"Network":"10.3.0.0/16","SubnetMin":"10.3.8.0","SubnetMax":"10.3.9.0"}`,
+		"larger ones":                  `{"Network":"10.3.0.0/16","SubnetLen":22}`,
+		"smaller ones":                 `{"Network":"10.3.0.0/16","SubnetLen":26,"SubnetMax":"10.3.2.0"}`,
+		"IPv6 too":                     `{"EnableIPv6":true,"Network":"10.3.0.0/16","SubnetMax":"10.3.4.0","IPv6Network":"fc00::/48"}`,
+		"IPv6 too, and from elsewhere": `{"EnableIPv6":true,"Network":"10.3.0.0/16","SubnetMin":"10.3.9.0","IPv6Network":"fc00::/48"}`,
+		"a network around the old one": `{"Network":"10.0.0.0/8"}`,
+		"IPv6 too, and none is left":   `{"EnableIPv6":true,"Network":"10.3.0.0/16","SubnetMax":"10.3.4.0","IPv6Network":"fc00::/62"}`,
+	} {
+		t.Run(strings.ReplaceAll(name, " ", "_"), func(t *testing.T) {
+			inWorld(t, "", func(w *world) {
+				var before []lease.Lease
+				for i := range byte(4) { // all there are
+					before = append(before, w.acquire(w.manager(fmt.Sprint(i)), node(i)))
+				}
+				w.network = parseNetwork(t, change)
+				for i := range byte(4) {
+					now := w.manager(fmt.Sprint(i))
+					if !w.try(now, node(i), time.Minute) {
+						if name != "IPv6 too, and none is left" {
+							w.Errorf("node %d has none", i)
+						}
+						continue
+					}
+					if got := now.Own(); got.V4.Subnet != before[i].V4.Subnet || got.V6.Subnet.IsValid() != (w.network.V6.Size() > 0) {
+						w.Errorf("node %d had %s, and has %s", i, before[i], got)
+					}
+				}
+				s, err := w.store.Load(w.Context())
+				if err != nil || len(s.Records) != 4 {
+					w.Errorf("the store holds %v, %v", s.Records, err)
+				}
+				late := w.manager("late")
+				if name != "IPv6 too" && name != "IPv6 too, and none is left" && !w.try(late, node(9), time.Minute) {
+					w.Error("no subnet is left for one more")
+				} else if l := late.Own(); l.String() != "" && !w.network.V4.Contains(l.V4.Subnet) {
+					w.Errorf("a new node got %s", l)
+				}
+			})
+		})
+	}
+}

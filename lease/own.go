@@ -41,9 +41,16 @@ func (m *Manager) sameAddress(l, o Lease) bool {
 	return l.V6.meets(o.V6)
 }
 
-// fits reports whether the lease has a subnet from each pool of the network, and no other.
+// fits reports whether the lease has a subnet of each family of the network, and no other. A subnet stays good for its node when
+// the network gives away others from then on, of other sizes or from another range.
 func (m *Manager) fits(l Lease) bool {
-	return m.network.V4.matches(l.V4.Subnet) && m.network.V6.matches(l.V6.Subnet)
+	return m.network.V4.keeps(l.V4.Subnet) && m.network.V6.keeps(l.V6.Subnet)
+}
+
+// keeps reports whether a node can go on with a subnet that it has, or with none.
+func (p Pool) keeps(s netip.Prefix) bool {
+	return p.matches(s) ||
+		s.IsValid() && p.Network.IsValid() && s == s.Masked() && p.Network.Contains(s.Addr()) && s.Bits() > p.Network.Bits()
 }
 
 func (p Pool) matches(s netip.Prefix) bool { return p.Contains(s) || p.Size() == 0 && !s.IsValid() }

@@ -102,9 +102,10 @@ type Store interface {
 	// others were written since seen: choose again from what it says.
 	Create(ctx context.Context, seen Snapshot, ttl time.Duration, candidates ...Lease) (Record, error)
 
-	// Update overwrites a record with a lease of the same subnets, to expire after ttl unless renewed; with 0 it becomes a
-	// reservation, and a reservation stays one. It answers ErrLost when the record is no longer as given, and ErrKept when that
-	// is a reservation which somebody wrote over the lease of another node than new's, and that node has not given it up.
+	// Update overwrites a record with a lease, to expire after ttl unless renewed; with 0 it becomes a reservation, and a
+	// reservation stays one. At no time are the subnets free that both have. It answers ErrLost when the record is no longer as
+	// given, ErrTaken when the lease has other subnets and somebody else holds them, and ErrKept when the record is a reservation
+	// which somebody wrote over the lease of another node than new's, and that node has not given it up.
 	Update(ctx context.Context, old Record, ttl time.Duration, new Lease) (Record, error)
 
 	// Renew keeps a record from expiring for the time it was written with, without writing it: no watcher sees anything. A

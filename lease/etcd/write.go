@@ -23,9 +23,6 @@ func (s *Store) Update(ctx context.Context, old lease.Record, ttl time.Duration,
 }
 
 func (s *Store) update(ctx context.Context, old lease.Record, ttl time.Duration, new lease.Lease) (r lease.Record, err error) {
-	if new.Key() != old.Key() {
-		return r, fmt.Errorf("other subnets: %s", new)
-	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	value, err := lease.EncodeValue(new)
@@ -48,18 +45,17 @@ func (s *Store) update(ctx context.Context, old lease.Record, ttl time.Duration,
 			s.revoke(ctx, id)
 		}
 	}()
-	var put []clientv3.Op // none where that would only wake the watchers
-	if int64(id) != old.ID || !new.Equal(old.Lease) {
-		put = []clientv3.Op{clientv3.OpPut(s.key(new), string(value), clientv3.WithLease(id))}
+	r = lease.Record{Lease: new, Revision: old.Revision, ID: int64(id)}
+	put := clientv3.OpPut(s.key(new), string(value), clientv3.WithLease(id))
+	switch {
+	case new.Key() != old.Key():
+		r.Revision, err = s.move(ctx, old, new, put)
+	case r.ID == old.ID && new.Equal(old.Lease): // to write it would only wake the watchers
+		_, err = s.swap(ctx, old)
+	default:
+		r.Revision, err = s.swap(ctx, old, put)
 	}
-	revision, err := s.swap(ctx, old, put...)
-	if err != nil {
-		return r, err
-	}
-	if len(put) == 0 {
-		revision = old.Revision
-	}
-	return lease.Record{Lease: new, Revision: revision, ID: int64(id)}, nil
+	return r, err
 }
 
 // swap carries out the operations if the record is still as given.

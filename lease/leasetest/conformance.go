@@ -36,6 +36,7 @@ func TestStore(t *testing.T, open func(*testing.T) Harness) {
 		{"a create that finds nothing free says what is held", testTaken},
 		{"of many creators of one subnet one wins", testRace},
 		{"an update replaces only what the writer knows", testUpdate},
+		{"an update moves to subnets that nobody else holds", testMove},
 		{"a reservation stays one", testReservation},
 		{"only what is free or the node's own can be reserved", testReserve},
 		{"a reservation over a lease waits for its node", testKept},
@@ -202,9 +203,6 @@ func testUpdate(t *testing.T, h Harness) {
 	if _, err := h.Store.Update(t.Context(), first, ttl, first.Lease); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("update of what was updated since: got %v, want ErrLost", err)
 	}
-	if _, err := h.Store.Update(t.Context(), second, ttl, sample("10.5.9.0/24", "")); err == nil {
-		t.Error("update to another subnet: no error")
-	}
 	third, err := h.Store.Update(t.Context(), second, 2*ttl, changed)
 	if err != nil {
 		t.Fatal(err)
@@ -215,6 +213,37 @@ func testUpdate(t *testing.T, h Harness) {
 	h.Remove(first.Key())
 	if _, err := h.Store.Update(t.Context(), third, ttl, changed); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("update of what was removed: got %v, want ErrLost", err)
+	}
+}
+
+func testMove(t *testing.T, h Harness) {
+	create(t, h, sample("10.5.2.0/24", "fc00:2::/64"))
+	r := create(t, h, sample("10.5.1.0/24", ""))
+	for _, l := range []lease.Lease{
+		sample("10.5.2.0/24", "fc00:1::/64"), sample("10.5.1.0/24", "fc00:2::/64"), sample("10.5.2.128/25", ""), sample("", "fc00:2::/64"),
+	} {
+		if _, err := h.Store.Update(t.Context(), r, ttl, l); !errors.Is(err, lease.ErrTaken) {
+			t.Errorf("move to %s: got %v, want ErrTaken", l, err)
+		}
+	}
+	for _, l := range []lease.Lease{
+		sample("10.5.1.0/24", "fc00:1::/64"), sample("", "fc00:1::/64"), sample("10.5.3.0/24", "fc00:1::/64"), sample("10.5.3.128/25", ""),
+	} {
+		moved, err := h.Store.Update(t.Context(), r, ttl, l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "moved", moved.Lease, l)
+		if s := load(t, h); len(s.Records) != 2 || moved.Reserved() {
+			t.Errorf("after the move to %s the store holds %v", l, s.Records)
+		}
+		if err := h.Store.Renew(t.Context(), moved); err != nil {
+			t.Error(err)
+		}
+		if _, err := h.Store.Update(t.Context(), r, ttl, sample("10.5.4.0/24", "")); !errors.Is(err, lease.ErrLost) {
+			t.Errorf("move of what has moved: got %v, want ErrLost", err)
+		}
+		r = moved
 	}
 }
 

@@ -139,9 +139,6 @@ func (m *Memory) Update(ctx context.Context, old lease.Record, ttl time.Duration
 	if err := m.same(ctx, old); err != nil {
 		return lease.Record{}, fmt.Errorf("update lease %s: %w", old.Lease, err)
 	}
-	if new.Key() != old.Key() {
-		return lease.Record{}, fmt.Errorf("update lease %s: other subnets: %s", old.Lease, new)
-	}
 	if e := m.entries[old.Key()].over; e != nil && ttl > 0 && time.Now().Before(e.deadline) {
 		if l, err := lease.DecodeValue(old.Key(), []byte(e.value)); err != nil || !l.SameNode(new) {
 			return lease.Record{}, fmt.Errorf("update lease %s: %w", old.Lease, lease.ErrKept)
@@ -149,6 +146,14 @@ func (m *Memory) Update(ctx context.Context, old lease.Record, ttl time.Duration
 	}
 	if ttl == 0 {
 		old.ID = 0
+	}
+	if new.Key() != old.Key() {
+		others := m.snapshot()
+		others.Records = slices.DeleteFunc(others.Records, func(r lease.Record) bool { return r.Key() == old.Key() })
+		if len(others.Free([]lease.Lease{new})) == 0 {
+			return lease.Record{}, fmt.Errorf("update lease %s: %w", old.Lease, lease.ErrTaken)
+		}
+		m.remove(old.Key())
 	}
 	return m.writeLease(new, old.ID, ttl)
 }
