@@ -58,7 +58,8 @@ oracle:
 # A million random histories of leases, checked against a model, and many of hooks, on the Fake and on Linux: hours.
 model:
 	OVERLAYD_MODEL_CHECKS=1000000 go test -count 1 -timeout 0 -run TestNodesStayRight ./lease
-	OVERLAYD_MODEL_CHECKS=20000 go test -count 1 -timeout 0 -run 'TestScopesKeepTheirPromises|TestAPeerThatChanges' ./builtin/internal/kernel
+	OVERLAYD_MODEL_CHECKS=20000 OVERLAYD_KILLS=5000 go test -count 1 -timeout 0 \
+	  -run 'TestScopesKeepTheirPromises|TestAPeerThatChanges|TestKilledAtAnyMoment' ./builtin/internal/kernel
 
 # Thirty rounds of the demo, up and down, that must leave nothing behind.
 soak:

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"iter"
 	"log/slog"
@@ -53,18 +54,22 @@ type Journal[R any] struct {
 
 // Open reads the file at the path, calls take with each of its records in their order, and makes ready for appending. take
 // reports whether the record makes sense. Lines that do not are set aside, beside the file, and logged; so is the whole
-// of a file that is none of ours. A missing file is an empty one. Rewrite has to follow before the first Append.
+// of what is none of ours, or cannot be read. None of that is an error: a daemon that does not start helps nobody. A missing
+// file is an empty one. Rewrite has to follow before the first Append.
 func Open[R any](path string, life Life, log *slog.Logger, take func(R) bool) (*Journal[R], error) {
 	j := &Journal[R]{path: path, life: life}
 	text, err := os.ReadFile(path)
+	aside := path + ".damaged"
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read journal: %w", err)
+		log.Warn("journal cannot be read, and is set aside", "file", path, "err", err, "aside", aside)
+		if err := errors.Join(os.RemoveAll(aside), os.Rename(path, aside)); err != nil {
+			return nil, fmt.Errorf("set journal aside: %w", err)
+		}
 	}
 	if damaged := j.read(text, log, take); damaged != nil {
-		aside := path + ".damaged"
 		log.Warn("journal has damaged lines, which are set aside", "file", path, "lines", bytes.Count(damaged, []byte("\n")), "aside", aside)
-		if err := os.WriteFile(aside, damaged, 0o600); err != nil {
-			return nil, fmt.Errorf("set damaged lines of journal aside: %w", err)
+		if err := errors.Join(os.RemoveAll(aside), os.WriteFile(aside, damaged, 0o600)); err != nil {
+			log.Warn("damaged lines of the journal are lost", "err", err)
 		}
 	}
 	return j, nil
@@ -135,14 +140,26 @@ func (j *Journal[R]) Append(records ...R) error {
 			return fmt.Errorf("write journal: %w", err)
 		}
 	}
-	if _, err := j.file.Write(j.text.Bytes()); err != nil {
-		return fmt.Errorf("write journal: %w", err)
+	if n, err := j.file.Write(j.text.Bytes()); err != nil {
+		return fmt.Errorf("write journal: %w", errors.Join(err, j.takeBack(n)))
 	}
 	if j.text.Cap() > keep {
 		j.text = bytes.Buffer{}
 	}
 	j.lines += len(records)
 	return nil
+}
+
+// takeBack removes the last bytes of the file, which are a part of a line, so that the next line is not one with it.
+func (j *Journal[R]) takeBack(n int) error {
+	if n <= 0 {
+		return nil
+	}
+	end, err := j.file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	return j.file.Truncate(end - int64(n))
 }
 
 // Void reports whether Open found a file of another life.

@@ -75,3 +75,33 @@ func BenchmarkPeer(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkLedger is what it costs to own one object and to free it again, in a ledger that has many.
+func BenchmarkLedger(b *testing.B) {
+	for _, size := range []int{1, 30_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			l, err := openLedger(filepath.Join(b.TempDir(), "ledger"), journal.Life{}, quiet)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer l.close()
+			object := func(i int) entry {
+				n := Neigh{IP: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Dev: "vx", Address: station}
+				return entry{scope: fmt.Sprint(i / 3), place: n.Key(), object: n}
+			}
+			for i := range size {
+				if err := l.own(object(i)); err != nil {
+					b.Fatal(err)
+				}
+			}
+			one := object(size)
+			b.ResetTimer()
+			for range b.N {
+				if err := l.own(one); err != nil {
+					b.Fatal(err)
+				}
+				l.free(one.place)
+			}
+		})
+	}
+}

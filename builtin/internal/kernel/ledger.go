@@ -28,6 +28,7 @@ type entry struct {
 	scope, place string
 	object       Object // as it was made
 	set          *Link  // what the scope has set of a link since; nil for nothing
+	former       Object // what was at the place before; nil when nothing that a deletion of the object would miss
 	since        int    // orders entries by age
 	beside       bool   // the object was put beside what has its key
 }
@@ -70,6 +71,9 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 func (l *ledger) rewrite() error {
 	return l.journal.Rewrite(func(yield func(record) bool) {
 		for _, e := range byAge(l.entries) {
+			if e.former != nil && !yield(entry{scope: e.scope, place: e.place, object: e.former}.record()) {
+				return
+			}
 			if !yield(e.record()) {
 				return
 			}
@@ -151,6 +155,13 @@ func (l *ledger) set(e *entry) {
 		e.scope = of[0].scope // one text for all
 	}
 	was := l.entries[e.place]
+	if was != nil && !e.says(was.object) {
+		// A process that is killed before it has replaced the one by the other leaves the former.
+		switch e.object.(type) {
+		case Route, FDB:
+			e.former = was.object
+		}
+	}
 	if was != nil && was.scope == e.scope {
 		e.since = was.since
 		l.entries[e.place] = e

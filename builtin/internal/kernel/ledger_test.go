@@ -190,3 +190,36 @@ func TestRecordsKeepAllButSecrets(t *testing.T) {
 		t.Errorf("a secret is in the ledger: %s, %v", line, err)
 	}
 }
+
+// The ledger is told first. A process that is killed then leaves what the object was to replace.
+func TestWhatWasToBeReplacedWhenTheProcessWasKilledIsClearedToo(t *testing.T) {
+	for _, tt := range []struct{ was, now Object }{
+		{toPeer, via(toPeer, "10.50.9.0")},
+		{remote, behind(remote, "192.0.2.9")},
+		{flood, behind(flood, "192.0.2.9")},
+		{neigh, Neigh{IP: neigh.IP, Dev: "vx", Address: "02:00:00:00:00:98"}},
+	} {
+		eachKernel(t, func(t *testing.T, k Kernel) {
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			before := state(t, k)
+			path := filepath.Join(t.TempDir(), "ledger")
+			scopes := scopesOn(t, k, path)
+			run := scopes.Begin("s")
+			do(t, run, Op{Add, tt.was})
+			run.Keep()
+			killed := scopes.Begin("s")
+			if _, err := killed.claim(Op{Replace, tt.now}, tt.now.Key()); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // killed once more, at once
+				scopes = scopesOn(t, k, path)
+			}
+			if err := scopes.Begin("s").Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(before, state(t, k)); diff != "" {
+				t.Errorf("%s (-before +cleared):\n%s", tt.was.Key(), diff)
+			}
+		})
+	}
+}

@@ -350,6 +350,15 @@ func (r *Run) unmake(ctx context.Context, o Object) error {
 	return err
 }
 
+// empty deletes what is at the object's key.
+func (r *Run) empty(ctx context.Context, o Object) error {
+	have, err := r.at(ctx, o)
+	if err != nil || len(have) == 0 {
+		return err
+	}
+	return r.unmake(ctx, have[0])
+}
+
 // takeBack applies inverse operations. What they were to bring about may have come to be by other ways, or have gone.
 func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error {
 	var errs []error
@@ -359,8 +368,11 @@ func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error 
 			continue
 		}
 		err := r.scopes.kernel.Do(ctx, op)
-		if op.Verb == Add && errors.Is(err, fs.ErrExist) {
+		switch {
+		case op.Verb == Add && errors.Is(err, fs.ErrExist):
 			err = nil
+		case op.Verb == Replace && errors.Is(err, fs.ErrNotExist): // it was lost before, with its link
+			err = r.empty(ctx, op.Object)
 		}
 		errs = append(errs, err)
 	}

@@ -69,7 +69,11 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 			}
 			alongside = append(alongside, undo.inverse...)
 		}
-		if err := r.scopes.kernel.Do(ctx, Op{Del, exact(e.object)}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err := r.scopes.kernel.Do(ctx, Op{Del, exact(e.object)})
+		if r.mayBeThere(e.former) && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+			err = r.scopes.kernel.Do(ctx, Op{Del, exact(e.former)})
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 			continue
 		}
@@ -80,6 +84,11 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 		return fmt.Errorf("clear scope %s: %w", r.scope, err)
 	}
 	return nil
+}
+
+// mayBeThere reports whether the object, which one was to be put in the place of, may be left over.
+func (r *Run) mayBeThere(former Object) bool {
+	return former != nil && !slices.ContainsFunc(r.scopes.ledger.sharing(former.Key()), func(e entry) bool { return e.says(former) })
 }
 
 // mend makes what is still owned of that which the kernel took along with an address. What cannot be made, for want of what
