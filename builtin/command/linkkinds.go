@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -166,8 +167,14 @@ var ipipWords = slices.Concat(tunnelWords, []kindWord{
 	}},
 })
 
+// finishIPIP has the link take packets of every protocol, as ip does where the kernel by itself would take IPv4 alone.
 func finishIPIP(l *line, link *kernel.Link) {
 	o := link.Options
+	if o == nil {
+		o = kernel.Options{}
+		link.Options = o
+	}
+	o["mode"] = cmp.Or(o["mode"], "any")
 	if ttl := o["ttl"]; ttl != "" && ttl != "0" && o["pmtudisc"] == "off" {
 		l.fail(statusUsage, "ttl != 0 and nopmtudisc are incompatible")
 	}
