@@ -55,6 +55,11 @@ func (a *application) place(ctx context.Context, o kernel.Object) error {
 	case kernel.Link:
 		return a.link(ctx, o)
 	case kernel.Device:
+		if isAside(owner) {
+			if err := a.set.scopes.Give(o, a.scope); err != nil {
+				return err
+			}
+		}
 		return a.run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: o})
 	}
 	err := fs.ErrExist
@@ -71,7 +76,8 @@ func (a *application) place(ctx context.Context, o kernel.Object) error {
 func (b *planned) isLive(scope string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.live[scope] || scope == hooks.NodeScope
+	_, live := b.live[scope]
+	return live || scope == hooks.NodeScope
 }
 
 // explain adds to the kernel's refusal of a gateway what it means here.

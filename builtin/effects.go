@@ -2,7 +2,9 @@ package builtin
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
@@ -16,11 +18,23 @@ var _ hooks.Effects = (*Set)(nil)
 
 // Scopes is part of hooks.Effects.
 func (s *Set) Scopes() []string {
-	return slices.DeleteFunc(s.scopes.Names(), func(name string) bool { return name == hooks.NodeScope })
+	var names []string
+	for _, name := range s.scopes.Names() {
+		if name = strings.TrimPrefix(name, aside); name != hooks.NodeScope {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
-// Clear is part of hooks.Effects.
-func (s *Set) Clear(ctx context.Context, scope string) error { return s.scopes.Begin(scope).Clear(ctx) }
+// Clear is part of hooks.Effects. It deletes what was set aside of the scope as well, and with the node's all that was.
+func (s *Set) Clear(ctx context.Context, scope string) error {
+	if scope == hooks.NodeScope {
+		return errors.Join(s.clearAside(ctx), s.scopes.Begin(scope).Clear(ctx))
+	}
+	return errors.Join(s.scopes.Begin(aside+scope).Clear(ctx), s.scopes.Begin(scope).Clear(ctx))
+}
 
 // Watch is part of hooks.Effects: damage that the kernel tells of is told some 10 ms later, and more where much is owned;
 // that of WireGuard in the kernel and of most sysctls within about a second, any other within 30 s. What can be is put back first.

@@ -45,7 +45,12 @@ func (a *application) link(ctx context.Context, want kernel.Link) error {
 		return nil
 	}
 	a.log.Info("link is changed", "link", want.Name, "has", strings.Join(why, "; "))
-	return a.run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: change})
+	for _, c := range change {
+		if err := a.run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: c}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (a *application) makeLink(ctx context.Context, want kernel.Link) error {
@@ -106,41 +111,44 @@ func said(a netip.Addr) netip.Addr {
 	return a
 }
 
-// changes is what to Set to make the link as wanted.
-func changes(have, want kernel.Link) (change kernel.Link, why []string) {
-	change.Name = want.Name
+// changes is what to Set, one after the other, to make the link as wanted: first the tunnel of a vxlan link, then the rest.
+func changes(have, want kernel.Link) (change []kernel.Link, why []string) {
+	tunnel := tunnelChanges(have, want)
+	if len(tunnel) > 0 {
+		v := *want.VXLAN
+		if have.VXLAN.Remote.IsValid() {
+			v.Remote = unspecified(have.VXLAN.Remote)
+		}
+		change = append(change, kernel.Link{Name: want.Name, Lower: want.Lower, VXLAN: &v})
+	}
+	rest := kernel.Link{Name: want.Name}
 	differs := differences(&why)
 	if differs("MTU", have.MTU, want.MTU) {
-		change.MTU = want.MTU
+		rest.MTU = want.MTU
 	}
 	if want.Address != "" && differs("address", have.Address, want.Address) {
-		change.Address = want.Address
+		rest.Address = want.Address
 	}
 	if differs("alias", have.Alias, want.Alias) {
-		change.Alias = want.Alias
+		rest.Alias = want.Alias
 	}
 	if have.State != want.State {
 		why = append(why, "it is down")
-		change.State = want.State
+		rest.State = want.State
 	}
-	if want.VXLAN != nil {
-		if more := tunnelChanges(have, want); len(more) > 0 {
-			why = append(why, more...)
-			change.Lower, change.VXLAN = want.Lower, want.VXLAN
-			if have.VXLAN.Remote.IsValid() {
-				v := *want.VXLAN
-				v.Remote = unspecified(have.VXLAN.Remote)
-				change.VXLAN = &v
-			}
-		}
+	if len(why) > 0 {
+		change = append(change, rest)
 	}
-	return change, why
+	return change, append(tunnel, why...)
 }
 
 // tunnelChanges is what of a vxlan link's tunnel is not as wanted, and can be changed while packets pass.
 func tunnelChanges(have, want kernel.Link) (why []string) {
-	differs := differences(&why)
 	h, w := have.VXLAN, want.VXLAN
+	if w == nil {
+		return nil
+	}
+	differs := differences(&why)
 	differs("underlying link", have.Lower, want.Lower)
 	differs("local address", said(h.Local), said(w.Local))
 	differs("remote address", said(h.Remote), said(w.Remote))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/overlayd/overlayd/builtin/hostgw"
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
@@ -24,6 +26,9 @@ import (
 // A Backend is a hooks.Syncer that knows what packets fit through the overlay.
 type Backend interface {
 	hooks.Syncer
+	hooks.Effects
+	// Check refuses a config that cannot be on such a node. It touches nothing; of the node's Lease only the public addresses count.
+	Check(hooks.Node) error
 	// MTU is the overlay's in bytes, 0 for the external interface's. It is known once PostStartup has succeeded.
 	MTU() int
 	// Exclusive is what of this machine no other overlay may have beside this one, as a person would name it: "link flannel.1".
@@ -52,7 +57,7 @@ func (s *Set) Backend(b lease.Backend, o BackendOptions) (Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &planned{set: s, kind: b.Type, plan: p, log: o.Logger, live: map[string]bool{}}, nil
+	return &planned{set: s, kind: b.Type, plan: p, log: o.Logger, live: map[string]livePeer{}}, nil
 }
 
 func parsePlan(b lease.Backend, o BackendOptions) (plan, error) {
@@ -64,15 +69,19 @@ func parsePlan(b lease.Backend, o BackendOptions) (plan, error) {
 		return hostgw.Parse(b.Raw)
 	case "wireguard":
 		c, err := wireguard.Parse(b.Raw)
-		return wireguard.Plan{Config: c, Key: wireguard.KeyFile(filepath.Join(o.Dir, "wireguard-key"))}, err
+		return wireguard.Plan{Config: c, Key: wireguard.KeyFile(filepath.Join(o.Dir, wireguard.KeyName))}, err
 	}
 	return nil, fmt.Errorf("type %q is not one of %s", b.Type, strings.Join(NativeTypes, ", "))
 }
 
 // A plan says what the kernel is to have, and what the other nodes are to know of it.
 type plan interface {
+	// Check refuses what Node would refuse for any lease.
+	Check(native.Node) error
 	// Data is known before the node has its lease.
 	Data(native.Node) (hooks.Data, error)
+	// Links is what of Node can be made without a lease.
+	Links(native.Node) ([]kernel.Object, error)
 	// Node is what the node itself needs, each object after those it rests on.
 	Node(native.Node) ([]kernel.Object, error)
 	// Peer is what it takes to reach the peer, likewise. The peer is of the same type, and shares a family with the node.
@@ -89,10 +98,29 @@ type planned struct {
 	log  *slog.Logger
 	mtu  atomic.Int64
 
-	mu    sync.Mutex
-	found native.Node     // what PreStartup found
-	up    bool            // PostStartup has succeeded
-	live  map[string]bool // scopes of peers that were added and not removed
+	mu     sync.Mutex
+	found  native.Node         // what PreStartup found
+	call   hooks.Call          // of the last PostStartup
+	public kernel.PublicKey    // of this node, where its peers have one too
+	up     bool                // PostStartup has succeeded
+	live   map[string]livePeer // peers that were added and not removed, by scope
+}
+
+// A livePeer is a peer that was added.
+type livePeer struct {
+	lease lease.Lease
+	since time.Time // when it was added for the first time as it is
+}
+
+// Check is part of Backend.
+func (b *planned) Check(n hooks.Node) error { return b.plan.Check(native.Node{Node: n}) }
+
+// sinceOf is since when the peer has been added as this lease says.
+func (l livePeer) sinceOf(peer lease.Lease) time.Time {
+	if l.lease.Equal(peer) && !l.since.IsZero() {
+		return l.since
+	}
+	return time.Now()
 }
 
 // PreStartup is part of hooks.Backend.
@@ -103,8 +131,18 @@ func (b *planned) PreStartup(ctx context.Context, call hooks.Call) (hooks.Data, 
 	}
 	b.mu.Lock()
 	b.found = found
+	up := b.up
 	b.mu.Unlock()
-	return b.plan.Data(b.node(ctx, call))
+	node := b.node(ctx, call)
+	if call.Reason == hooks.Repair {
+		err = b.rekey(ctx)
+	} else if !up && len(b.set.asideNames()) > 0 {
+		err = b.meetPeers(ctx, node)
+	}
+	if err != nil {
+		return hooks.Data{}, err
+	}
+	return b.plan.Data(node)
 }
 
 // look finds what the machine has before the backend changes it.
@@ -135,6 +173,9 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 	if err != nil {
 		return err
 	}
+	if err := b.makeWay(ctx, objects); err != nil {
+		return err
+	}
 	err = b.inScope(ctx, hooks.NodeScope, func(a *application) error {
 		if err := a.clearLinks(ctx, objects); err != nil {
 			return err
@@ -145,11 +186,17 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 		return a.clearAddresses(ctx, objects, node.Networks)
 	})
 	if err != nil {
+		if errors.Is(err, fs.ErrExist) { // what is left of another config may be what is in the way
+			err = errors.Join(err, b.set.clearAside(ctx))
+		}
 		return err
 	}
 	b.mtu.Store(int64(smallestMTU(objects)))
 	b.mu.Lock()
-	b.up = true
+	b.call, b.up, b.public = call, true, kernel.PublicKey{}
+	for _, d := range devicesOf(objects) {
+		b.public = d.PublicKey
+	}
 	b.mu.Unlock()
 	return nil
 }
@@ -171,7 +218,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 	for i, peer := range peers {
 		objects, err := b.peer(node, peer)
 		if errs[i] = err; err == nil {
-			wants, at = append(wants, kernel.Want{Scope: peer.String(), Objects: ours(objects)}), append(at, i)
+			wants, at = append(wants, kernel.Want{Scope: peer.String(), Objects: b.greet(call.Reason, peer.String(), ours(objects))}), append(at, i)
 		}
 	}
 	for i, err := range b.set.scopes.Apply(ctx, wants, b.isLive) {
@@ -182,7 +229,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 	defer b.mu.Unlock()
 	for i, peer := range peers {
 		if errs[i] == nil {
-			b.live[peer.String()] = true
+			b.live[peer.String()] = livePeer{peer, b.live[peer.String()].sinceOf(peer)}
 			continue
 		}
 		failed = true
@@ -219,7 +266,7 @@ func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error)
 // SubnetRemove is part of hooks.Backend.
 func (b *planned) SubnetRemove(ctx context.Context, _ hooks.Call, peer lease.Lease) error {
 	scope := peer.String()
-	if err := b.set.scopes.Begin(scope).Clear(ctx); err != nil {
+	if err := b.set.Clear(ctx, scope); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -237,7 +284,7 @@ func (b *planned) Shutdown(ctx context.Context, _ hooks.Call) error {
 	if !up {
 		return nil
 	}
-	return b.set.scopes.Begin(hooks.NodeScope).Clear(ctx)
+	return errors.Join(b.set.clearAside(ctx), b.set.scopes.Begin(hooks.NodeScope).Clear(ctx))
 }
 
 // Exclusive is part of Backend.

@@ -464,3 +464,31 @@ func TestBackendsAreReadWithoutASet(t *testing.T) {
 		}
 	}
 }
+
+func TestOfTwoNodesThatLearnOfEachOtherOneGreetsAtOnce(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	h.must(h.start("wireguard", ""))
+	b := h.backend.(*planned)
+	first, last := kernel.Peer{Dev: "flannel-wg"}, kernel.Peer{Dev: "flannel-wg"}
+	first.PublicKey, last.PublicKey = kernel.PublicKey{0}, kernel.PublicKey{255}
+	h.must(h.add(peerOf("wireguard", 7, 1)))
+	known := peerOf("wireguard", 7, 1).String()
+	for _, tt := range []struct {
+		reason hooks.Reason
+		scope  string
+		peer   kernel.Peer
+		want   bool
+	}{
+		{hooks.Join, "new", first, false},
+		{hooks.Join, "new", last, true},
+		{hooks.Start, "new", first, false},
+		{hooks.Start, known, first, true}, // this node comes back
+		{hooks.Change, "new", first, true},
+		{hooks.Repair, known, last, false},
+	} {
+		objects := b.greet(tt.reason, tt.scope, []kernel.Object{tt.peer})
+		if got := len(objects) == 2 && objects[0].(kernel.Peer).Keepalive != nil; got != tt.want {
+			t.Errorf("%s, scope %s, key %s: greets %t", tt.reason, tt.scope, tt.peer.PublicKey, got)
+		}
+	}
+}

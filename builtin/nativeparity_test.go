@@ -61,7 +61,7 @@ func nativeLife(t *testing.T, s side, kind, keys string) (steps []string) {
 		t.Fatal(err)
 	}
 	h := hostOn(t, s.set.kernel, nativetest.OnlyV4, 1)
-	h.call.Reason = hooks.Join // to peers of the start WireGuard would send a packet, and look for them
+	h.call.Reason = hooks.Repair // to others WireGuard would send a packet, and look for them
 	step := func(err error) {
 		h.must(err)
 		steps = append(steps, s.state(t))

@@ -131,6 +131,7 @@
 //
 // A stop does as Options.OnStop says: Keep touches nothing, so that a restart loses no packet; ShutdownOnly runs
 // Shutdown; Teardown first runs SubnetRemove for each peer, once, and then Shutdown. A change of the config, and the loss of
-// the lease to another node, end the backend by Teardown in any case. Hooks that run when the end comes are interrupted
-// and count as failed. The hooks of the end have a deadline of their own. The lease is kept in each case.
+// the lease to another node, end the backend by Teardown in any case, but for one: from one native backend to the next nothing
+// is taken back, and the next removes what it does not need when its own way to the peers works. Hooks that run when the end
+// comes are interrupted and count as failed. The hooks of the end have a deadline of their own. The lease is kept in each case.
 package hooks

@@ -19,7 +19,7 @@ const (
 	Join   Reason = "join"   // a node appeared
 	Change Reason = "change" // a node's address or data changed, a peer's or its own
 	Retry  Reason = "retry"  // an earlier run failed
-	Repair Reason = "repair" // somebody took away what an earlier run made
+	Repair Reason = "repair" // what an earlier run made was taken away, or is not what is needed any more
 	Leave  Reason = "leave"  // a node's lease ended
 	Stop   Reason = "stop"   // the daemon stops
 	Config Reason = "config" // the daemon goes on with another network config, or with another lease

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -16,6 +17,9 @@ import (
 // ErrConfigChanged is the cause with which to cancel Run's context when another network config takes over: the backend
 // is then torn down whatever Options.OnStop says, and hooks are told the reason Config.
 var ErrConfigChanged = errors.New("network config changed")
+
+// ErrHandedOver is an ErrConfigChanged where the next backend takes over what is in place: no hook runs.
+var ErrHandedOver = fmt.Errorf("%w, and the next backend takes over", ErrConfigChanged)
 
 // Leases is this node's part of the network, and the others'. A lease.Manager is one.
 type Leases interface {
@@ -65,7 +69,7 @@ type Options struct {
 const endPatience = time.Minute
 
 // Run takes a lease, calls the hooks as the package documentation says, and holds the lease until the context ends,
-// which is no error: it then returns nil. The context's cause decides what is left behind, see ErrConfigChanged. A
+// which is no error: it then returns nil. The context's cause decides what is left behind, see ErrConfigChanged and ErrHandedOver. A
 // lease that is lost to another node is replaced: the backend is torn down and started again with a new one.
 //
 // It returns the error of PreStartup, PostStartup or Ready if Options.Reason is Start, and what Hold and Peers
@@ -289,6 +293,9 @@ func newestWins(box chan []lease.Lease) func([]lease.Lease) error {
 
 // ending says how the backend ends, and the reason that its hooks are told, given why it ends: the context, or err.
 func (r *runner) ending(ctx context.Context, err error) (Ending, Reason) {
+	if errors.Is(context.Cause(ctx), ErrHandedOver) {
+		return Keep, Config
+	}
 	if errors.Is(context.Cause(ctx), ErrConfigChanged) || ctx.Err() == nil && errors.Is(err, lease.ErrLost) {
 		return Teardown, Config
 	}

@@ -26,8 +26,14 @@ func Parse(raw json.RawMessage) (Plan, error) {
 	return Plan{}, err
 }
 
+// Check refuses nothing.
+func (Plan) Check(native.Node) error { return nil }
+
 // Data is empty: a node's public address says all.
 func (Plan) Data(native.Node) (hooks.Data, error) { return hooks.Data{}, nil }
+
+// Links are none.
+func (Plan) Links(native.Node) ([]kernel.Object, error) { return nil, nil }
 
 // Node is nothing.
 func (Plan) Node(native.Node) ([]kernel.Object, error) { return nil, nil }

@@ -23,6 +23,17 @@ type Plan struct {
 	NodeID string // gives the links of this node the same addresses each time they are made
 }
 
+// Check refuses an MTU that the external interface does not carry, and names that are too long for links.
+func (p Plan) Check(n native.Node) error {
+	for _, f := range n.Families() {
+		if err := native.CheckName(p.link(f)); err != nil {
+			return err
+		}
+	}
+	_, err := n.Underlay(p.MTU)
+	return err
+}
+
 // Data tells the address of each family's link.
 func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
 	if n.Uses(native.IPv4) {
@@ -36,25 +47,33 @@ func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
 	return data, err
 }
 
-// Node is a link for each half of the node's lease, and the first address of the subnet on it.
-func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+// Links are one for each address family.
+func (p Plan) Links(n native.Node) (links []kernel.Object, err error) {
 	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
 	}
-	for half := range n.Lease.Paths() {
-		f := native.FamilyOf(half)
-		v := kernel.VXLAN{ID: p.VNI, Port: p.Port, Local: local(n, half), Learning: p.Learning, GBP: p.GBP}
+	for _, f := range n.Families() {
+		v := kernel.VXLAN{ID: p.VNI, Port: p.Port, Local: local(n, f), Learning: p.Learning, GBP: p.GBP}
 		if f == native.IPv4 {
 			v.Checksum = p.Checksum // IPv6 would need all nodes' consent
 		}
-		objects = append(objects,
-			kernel.Link{
-				Name: p.link(f), Kind: "vxlan", Lower: n.Interface, MTU: underlay - overhead(f),
-				Address: p.station(n, f), State: kernel.Up, VXLAN: &v,
-			},
-			kernel.Addr{Dev: p.link(f), Prefix: native.Base(half), NoDAD: f == native.IPv6},
-		)
+		links = append(links, kernel.Link{
+			Name: p.link(f), Kind: "vxlan", Lower: n.Interface, MTU: underlay - overhead(f),
+			Address: p.station(n, f), State: kernel.Up, VXLAN: &v,
+		})
+	}
+	return links, nil
+}
+
+// Node is the links, with the first address of the subnet on each.
+func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+	if objects, err = p.Links(n); err != nil {
+		return nil, err
+	}
+	for half := range n.Lease.Paths() {
+		f := native.FamilyOf(half)
+		objects = append(objects, kernel.Addr{Dev: p.link(f), Prefix: native.Base(half), NoDAD: f == native.IPv6})
 	}
 	return objects, nil
 }
@@ -115,13 +134,16 @@ func (p Plan) direct(n native.Node, half lease.Path) (string, error) {
 	return "", nil
 }
 
+// FollowsRoutes reports whether Peer depends on the machine's routes.
+func (p Plan) FollowsRoutes() bool { return p.DirectRouting }
+
 // local is the source of outer packets: the public address where this machine has it, and what routing chooses where
 // some other translates it.
-func local(n native.Node, half lease.Path) netip.Addr {
-	switch {
-	case n.Own[half.PublicIP]:
-		return half.PublicIP
-	case half.PublicIP.Is4():
+func local(n native.Node, f native.Family) netip.Addr {
+	switch public := n.Public(f); {
+	case n.Own[public]:
+		return public
+	case f == native.IPv4:
 		return netip.IPv4Unspecified()
 	}
 	return netip.IPv6Unspecified()

@@ -26,24 +26,24 @@ const own4, own6 = "5a:93:65:99:ce:3e", "1a:d6:8e:00:89:24"
 
 func TestANodeIsALinkAndAnAddressForEachFamily(t *testing.T) {
 	const (
-		v4 = "ip link add flannel.1 mtu 1450 address " + own4 + " up type vxlan id 1 local 192.0.2.1 dev eth0 dstport 8472 nolearning\n" +
-			"ip address add 10.50.1.0/32 dev flannel.1\n"
-		v6 = "ip link add flannel-v6.1 mtu 1430 address " + own6 + " up type vxlan id 1 local 2001:db8::1 dev eth0 dstport 8472 nolearning\n" +
-			"ip address add fd50:0:0:1::/128 dev flannel-v6.1 nodad\n"
+		link4 = "ip link add flannel.1 mtu 1450 address " + own4 + " up type vxlan id 1 local 192.0.2.1 dev eth0 dstport 8472 nolearning\n"
+		addr4 = "ip address add 10.50.1.0/32 dev flannel.1\n"
+		link6 = "ip link add flannel-v6.1 mtu 1430 address " + own6 + " up type vxlan id 1 local 2001:db8::1 dev eth0 dstport 8472 nolearning\n"
+		addr6 = "ip address add fd50:0:0:1::/128 dev flannel-v6.1 nodad\n"
 	)
 	for _, tt := range []struct {
 		config   string
 		families nativetest.Families
 		want     string
 	}{
-		{`{}`, nativetest.OnlyV4, v4},
-		{`{}`, nativetest.OnlyV6, v6},
-		{`{}`, nativetest.Dual, v4 + v6},
+		{`{}`, nativetest.OnlyV4, link4 + addr4},
+		{`{}`, nativetest.OnlyV6, link6 + addr6},
+		{`{}`, nativetest.Dual, link4 + link6 + addr4 + addr6},
 		{
 			`{"Name": "ov", "VNI": 1, "Port": 4789, "MTU": 1400, "GBP": true, "Learning": true, "Checksum": false}`, nativetest.Dual,
 			"ip link add ov mtu 1350 address " + own4 + " up type vxlan id 1 local 192.0.2.1 dev eth0 dstport 4789 gbp noudpcsum\n" +
-				"ip address add 10.50.1.0/32 dev ov\n" +
 				"ip link add ov-v6 mtu 1330 address " + own6 + " up type vxlan id 1 local 2001:db8::1 dev eth0 dstport 4789 gbp\n" +
+				"ip address add 10.50.1.0/32 dev ov\n" +
 				"ip address add fd50:0:0:1::/128 dev ov-v6 nodad\n",
 		},
 	} {
@@ -66,7 +66,7 @@ func TestBehindNATRoutingChoosesTheSource(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range map[int]string{0: "0.0.0.0", 2: "::"} {
+	for i, want := range map[int]string{0: "0.0.0.0", 1: "::"} {
 		if got := objects[i].(kernel.Link).VXLAN.Local.String(); got != want {
 			t.Errorf("local address %s, want %s", got, want)
 		}

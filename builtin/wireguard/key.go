@@ -15,6 +15,24 @@ import (
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
+// KeyName is the name of the file with a node's private key.
+const KeyName = "wireguard-key"
+
+// Rotate puts a new key in the place of the one in the file, which has to be there, and returns its public key.
+func Rotate(path string) (kernel.PublicKey, error) {
+	if _, err := os.Lstat(path); err != nil {
+		return kernel.PublicKey{}, fmt.Errorf("rotate WireGuard key: %w", err)
+	}
+	if err := makeKey(path); err != nil {
+		return kernel.PublicKey{}, fmt.Errorf("rotate WireGuard key: %w", err)
+	}
+	private, err := KeyFile(path)()
+	if err != nil {
+		return kernel.PublicKey{}, err
+	}
+	return publicKey(private)
+}
+
 // KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet.
 func KeyFile(path string) func() (kernel.Secret, error) {
 	return func() (kernel.Secret, error) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"time"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
@@ -24,6 +23,22 @@ type Plan struct {
 // overhead is how many bytes WireGuard adds to a packet at most: IPv6 header 40, UDP 8, its own 32. Packets are padded to
 // multiples of 16 bytes too, but never beyond the link's MTU, so that padding needs no room of its own.
 const overhead = 80
+
+// Check refuses an MTU that the external interface does not carry, names that are too long for links, and a Mode for which the
+// node has no address.
+func (p Plan) Check(n native.Node) error {
+	for _, f := range n.Families() {
+		if err := native.CheckName(p.device(f).name); err != nil {
+			return err
+		}
+	}
+	public := map[Mode]netip.Addr{OverIPv4: n.Lease.V4.PublicIP, OverIPv6: n.Lease.V6.PublicIP}
+	if at, needs := public[p.Mode]; needs && !at.IsValid() {
+		return fmt.Errorf("Mode: %s needs a public address of the family, and this node has none", p.Mode)
+	}
+	_, err := n.Underlay(p.MTU)
+	return err
+}
 
 // Data tells the node's public key, and the port on which each family's link listens. flannel tells ListenPortV6 for IPv6 even
 // where one link has both families; here a peer can believe what it reads.
@@ -43,27 +58,37 @@ func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
 	return data, err
 }
 
-// Node is the links with their keys, the first address of each half of the node's subnets, and the routes of the overlay.
-func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+// Links are one for both address families or one for each, with their keys.
+func (p Plan) Links(n native.Node) (objects []kernel.Object, err error) {
 	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
 	}
-	private, _, err := p.keys()
+	private, public, err := p.keys()
 	if err != nil {
 		return nil, err
 	}
 	made := map[string]bool{}
-	for half := range n.Lease.Paths() {
-		f := native.FamilyOf(half)
-		d := p.device(f)
-		if !made[d.name] {
+	for _, f := range n.Families() {
+		if d := p.device(f); !made[d.name] {
 			made[d.name] = true
 			objects = append(objects,
 				kernel.Link{Name: d.name, Kind: "wireguard", MTU: underlay - overhead, State: kernel.Up},
-				kernel.Device{Name: d.name, PrivateKey: &private, ListenPort: &d.port},
+				kernel.Device{Name: d.name, PrivateKey: &private, ListenPort: &d.port, PublicKey: public},
 			)
 		}
+	}
+	return objects, nil
+}
+
+// Node is the links, the first address of each half of the node's subnets, and the routes of the overlay.
+func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+	if objects, err = p.Links(n); err != nil {
+		return nil, err
+	}
+	for half := range n.Lease.Paths() {
+		f := native.FamilyOf(half)
+		d := p.device(f)
 		objects = append(objects,
 			kernel.Addr{Dev: d.name, Prefix: native.Base(half), NoDAD: f == native.IPv6},
 			kernel.Route{Dst: n.Network(f), Hops: []kernel.Hop{{Dev: d.name}}},
@@ -79,20 +104,9 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 		return nil, err
 	}
 	for _, o := range peers {
-		if n.Reason == hooks.Start || n.Reason == hooks.Change {
-			objects = append(objects, greeted(o))
-		}
 		objects = append(objects, o)
 	}
 	return objects, nil
-}
-
-// greeted is the peer as it has to be for a moment to be sent a packet. Peers go on using the session that they had with a
-// node before it lost its own, or moved, and notice only after 15 s without an answer; a new session ends the old one at once.
-func greeted(o kernel.Peer) kernel.Peer {
-	interval := time.Second
-	o.Keepalive = &interval // one that was off before sends the first packet immediately
-	return o
 }
 
 func (p Plan) peers(n native.Node, peer lease.Lease) (list []kernel.Peer, err error) {

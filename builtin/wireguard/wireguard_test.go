@@ -1,7 +1,8 @@
 package wireguard
 
 import (
-	"fmt"
+	"errors"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
-	"github.com/overlayd/overlayd/hooks"
 )
 
 const (
@@ -56,7 +56,7 @@ func TestANodeIsALinkForEachFamilyOrOneForBoth(t *testing.T) {
 	}{
 		{`{}`, nativetest.OnlyV4, link4 + half4},
 		{`{}`, nativetest.OnlyV6, link6 + half6},
-		{`{}`, nativetest.Dual, link4 + half4 + link6 + half6},
+		{`{}`, nativetest.Dual, link4 + link6 + half4 + half6},
 		{`{"Mode": "auto"}`, nativetest.OnlyV6, link4 + on4.Replace(half6)},
 		{`{"Mode": "auto"}`, nativetest.Dual, link4 + half4 + on4.Replace(half6)},
 		{
@@ -105,31 +105,6 @@ func TestAPeerHasItsSubnets(t *testing.T) {
 				t.Errorf("objects (-want +got):\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestAPeerIsGreetedAtTheStartAndWhenOneOfTheTwoHasMoved(t *testing.T) {
-	n := nativetest.OnlyV4.Node("wireguard", 1)
-	for _, tt := range []struct {
-		reason       hooks.Reason
-		config, want string
-	}{
-		{hooks.Start, `{}`, "1 0"},
-		{hooks.Change, `{"PersistentKeepaliveInterval": 9}`, "1 9"},
-		{hooks.Join, `{"PersistentKeepaliveInterval": 9}`, "9"},
-	} {
-		n.Reason = tt.reason
-		objects, err := plan(t, tt.config).Peer(n, nativetest.OnlyV4.Lease("wireguard", 7, data4, ""))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for _, o := range objects {
-			got = append(got, fmt.Sprint(o.(kernel.Peer).Keepalive.Seconds()))
-		}
-		if strings.Join(got, " ") != tt.want {
-			t.Errorf("%s, %s: intervals %s, want %s", tt.reason, tt.config, got, tt.want)
-		}
 	}
 }
 
@@ -252,6 +227,29 @@ func TestAKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil || len(entries) != 1 {
 		t.Errorf("the directory has %v, %v, want the key alone", entries, err)
+	}
+}
+
+func TestAKeyIsRotatedWhereThereIsOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), KeyName)
+	if _, err := Rotate(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without a key: %v", err)
+	}
+	read := KeyFile(path)
+	first, err := read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := Rotate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := read()
+	if want, _ := publicKey(second); err != nil || second == first || public != want {
+		t.Errorf("it is the same key: %t; its public key is %s, want %s; %v", second == first, public, want, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 }
 

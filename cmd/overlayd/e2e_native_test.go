@@ -3,124 +3,356 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/cluster"
 	"github.com/overlayd/overlayd/internal/control"
 )
 
-func TestTheDemoShowsEachNativeBackend(t *testing.T) {
+// What network configs have of address families.
+const (
+	onlyV4 = `"Network": "10.50.0.0/16"`
+	onlyV6 = `"EnableIPv4": false, "EnableIPv6": true, "IPv6Network": "fd50::/48"`
+	dual   = onlyV4 + `, "EnableIPv6": true, "IPv6Network": "fd50::/48"`
+)
+
+func network(families, backend string) []byte {
+	return fmt.Appendf(nil, `{%s, "Backend": %s}`, families, backend)
+}
+
+// Pings and TCP, neither of which lets its packets be fragmented, use the whole of each path, and no more.
+func TestNodesOfANativeBackendReachEachOtherByTheWholePath(t *testing.T) {
 	t.Parallel()
-	const (
-		v4   = `"Network": "10.50.0.0/16"`
-		v6   = `"EnableIPv4": false, "EnableIPv6": true, "IPv6Network": "fd50::/48"`
-		dual = v4 + `, "EnableIPv6": true, "IPv6Network": "fd50::/48"`
-	)
+	const psk = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	for _, tt := range []struct {
-		network, backend string
-		mtu4, mtu6       int // of the path, 0 for no such path
+		families, backend string
+		mtu4, mtu6        int // of the tunnel
+		direct            int // of the path between neighbours, 0 for the tunnel's
 	}{
-		{v4, `{"Type": "vxlan"}`, 1450, 0},
-		{v6, `{"Type": "vxlan"}`, 0, 1430},
-		{dual, `{"Type": "vxlan"}`, 1450, 1430},
-		{dual, `{"Type": "vxlan", "DirectRouting": true}`, 1500, 1500},
-		{v4, `{"Type": "vxlan", "MTU": 1400, "Checksum": false, "Name": "ov"}`, 1350, 0},
-		{v4, `{"Type": "host-gw"}`, 1500, 0},
-		{v6, `{"Type": "host-gw"}`, 0, 1500},
-		{dual, `{"Type": "host-gw"}`, 1500, 1500},
-		{v4, `{"Type": "wireguard"}`, 1420, 0},
-		{v6, `{"Type": "wireguard"}`, 0, 1420},
-		{dual, `{"Type": "wireguard", "PSK": "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="}`, 1420, 1420},
-		{dual, `{"Type": "wireguard", "Mode": "auto"}`, 1420, 1420},
-		{dual, `{"Type": "wireguard", "Mode": "ipv6"}`, 1420, 1420},
+		{onlyV4, `{"Type": "vxlan"}`, 1450, 0, 0},
+		{onlyV6, `{"Type": "vxlan"}`, 0, 1430, 0},
+		{dual, `{"Type": "vxlan", "MTU": 1400, "Checksum": false, "Name": "ov", "Port": 4789, "GBP": true, "Learning": true}`, 1350, 1330, 0},
+		{onlyV4, `{"Type": "vxlan", "DirectRouting": true}`, 1450, 0, 1500},
+		{onlyV6, `{"Type": "vxlan", "DirectRouting": true}`, 0, 1430, 1500},
+		{dual, `{"Type": "vxlan", "DirectRouting": true}`, 1450, 1430, 1500},
+		{onlyV4, `{"Type": "host-gw"}`, 1500, 0, 1500},
+		{onlyV6, `{"Type": "host-gw"}`, 0, 1500, 1500},
+		{dual, `{"Type": "host-gw"}`, 1500, 1500, 1500},
+		{onlyV4, `{"Type": "wireguard"}`, 1420, 0, 0},
+		{onlyV6, `{"Type": "wireguard"}`, 0, 1420, 0},
+		{dual, `{"Type": "wireguard", "PSK": "` + psk + `"}`, 1420, 1420, 0},
+		{dual, `{"Type": "wireguard", "Mode": "ipv6"}`, 1420, 1420, 0},
 	} {
-		config := fmt.Sprintf(`{%s, "Backend": %s}`, tt.network, tt.backend)
-		t.Run(config, func(t *testing.T) {
+		t.Run(string(network(tt.families, tt.backend)), func(t *testing.T) {
 			t.Parallel()
-			file := filepath.Join(t.TempDir(), "network.json")
-			must(t, os.WriteFile(file, []byte(config), 0o600))
-			cmd := exec.CommandContext(t.Context(), "overlayd", "demo", "--config", file)
-			cmd.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
-			var output bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &output, &output
-			if err := cmd.Run(); err != nil {
-				t.Fatalf("%v\n%s", err, &output)
+			w := newWorldOver(t, network(tt.families, tt.backend), 5, true)
+			nodes := w.Nodes()
+			routed := strings.Contains(tt.backend, "DirectRouting")
+			if routed {
+				w.divide(nodes[:2], nodes[2:])
 			}
-			for family, mtu := range map[string]int{"IPv4": tt.mtu4, "IPv6": tt.mtu6} {
-				want := fmt.Sprintf("path MTU over %s, node 1 to node 2: %d bytes", family, mtu)
-				if mtu != 0 && !strings.Contains(output.String(), want) {
-					t.Errorf("output has no %q:\n%s", want, &output)
+			w.up(nodes...)
+			w.reach(nodes...)
+			want := func(p cluster.Pair) int {
+				switch {
+				case tt.direct != 0 && (!routed || (p.From.Number() <= 2) == (p.To.Number() <= 2)):
+					return tt.direct
+				case p.Family() == "IPv4":
+					return tt.mtu4
 				}
+				return tt.mtu6
 			}
+			w.wantPaths(cluster.Pairs(nodes, nodes), want)
 		})
 	}
 }
 
-func TestARestartedNodeOfANativeBackendIsReachedAgain(t *testing.T) {
+// wantPaths measures each node's way to the next and to the one before, and sends TCP over all ways.
+func (w *world) wantPaths(pairs []cluster.Pair, want func(cluster.Pair) int) {
+	w.Helper()
+	var g errgroup.Group
+	byNode := map[*cluster.Node][]cluster.Pair{}
+	for _, p := range pairs {
+		byNode[p.From] = append(byNode[p.From], p)
+		g.Go(func() error {
+			if mtu, err := p.Transfer(w.ctx); err != nil || mtu != want(p) {
+				return fmt.Errorf("%s: TCP takes the path for %d bytes wide, want %d: %v", p, mtu, want(p), err)
+			}
+			return nil
+		})
+	}
+	for _, its := range byNode {
+		g.Go(func() error { // a node's pings are one after the other
+			for _, p := range its {
+				if by := p.From.Number() - p.To.Number(); by*by > 1 {
+					continue
+				}
+				if err := p.Takes(w.ctx, want(p)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		w.Error(err)
+	}
+}
+
+// divide puts a router between the nodes of two groups, all of which stay neighbours of the router: this process's namespace.
+func (w *world) divide(a, b []*cluster.Node) {
+	w.Helper()
+	w.forward()
+	for _, from := range append(a[:len(a):len(a)], b...) {
+		_, err := from.Shell("echo 0 | tee /proc/sys/net/ipv6/conf/*/accept_redirects /proc/sys/net/ipv4/conf/*/accept_redirects")
+		must(w.T, err)
+	}
+	for _, from := range a {
+		for _, to := range b {
+			w.route(from, to, true)
+			w.route(to, from, true)
+		}
+	}
+}
+
+// forward makes this process's namespace a router that tells nobody of shorter ways.
+func (w *world) forward() {
+	w.Helper()
+	for file, value := range map[string]string{
+		"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1",
+		"ipv4/conf/all/send_redirects": "0", "ipv4/conf/" + w.Cable + "/send_redirects": "0",
+	} {
+		must(w.T, os.WriteFile("/proc/sys/net/"+file, []byte(value), 0))
+	}
+}
+
+// route leads one node's packets to the other through the router, or no more.
+func (w *world) route(from, to *cluster.Node, through bool) {
+	w.Helper()
+	for i, a := range to.Addresses() {
+		router := w.Options.Addresses()[i]
+		line := fmt.Sprintf("ip route del %s via %s", netip.PrefixFrom(a, a.BitLen()), router)
+		if through {
+			line = fmt.Sprintf("ip route add %s via %s", netip.PrefixFrom(a, a.BitLen()), router)
+		}
+		_, err := from.Shell(line)
+		must(w.T, err)
+	}
+}
+
+// unharmed does something to the nodes while all of them ping each other every 10 ms, and returns what was lost.
+func (w *world) unharmed(nodes []*cluster.Node, do func()) []cluster.Loss {
+	w.Helper()
+	s, err := cluster.StartStream(w.ctx, cluster.Pairs(nodes, nodes))
+	must(w.T, err)
+	done := false
+	defer func() {
+		if !done {
+			s.Stop()
+		}
+	}()
+	do()
+	done = true
+	return s.Stop()
+}
+
+func (w *world) wantNoLoss(losses []cluster.Loss) {
+	w.Helper()
+	for _, l := range losses {
+		w.Error(l)
+	}
+}
+
+func TestDirectRoutingFollowsTheMachinesRoutes(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"vxlan", "host-gw", "wireguard"} {
-		t.Run(kind, func(t *testing.T) {
+	tools(t, "ip")
+	w := newWorldOver(t, network(dual, `{"Type": "vxlan", "DirectRouting": true}`), 3, true)
+	w.forward()
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	a, b := nodes[0], nodes[1]
+	w.wantWays(a, b, "dev eth0")
+	w.wantNoLoss(w.unharmed(nodes, func() {
+		w.route(a, b, true)
+		w.wantWays(a, b, "onlink")
+		w.wantWays(b, a, "dev eth0") // whose own way has not changed
+		w.wantWays(a, nodes[2], "dev eth0")
+		w.route(a, b, false)
+		w.wantWays(a, b, "dev eth0")
+	}))
+	entries, err := a.Shell("bridge fdb show dev flannel.1 | grep dst; ip neigh show dev flannel.1 nud permanent")
+	if err != nil || entries != "" {
+		t.Errorf("left of the tunnel: %s%v", entries, err)
+	}
+}
+
+// wantWays waits until all of one node's routes to the other have the words.
+func (w *world) wantWays(from, to *cluster.Node, words string) {
+	w.Helper()
+	w.until(fmt.Sprintf("%s reaches %s by %s", from, to, words), func() error {
+		for _, s := range to.SubnetFile().Subnets {
+			family := map[bool]string{true: "-4", false: "-6"}[s.Addr().Is4()]
+			text, err := from.Shell("ip " + family + " route show " + s.String())
+			if err != nil || !strings.Contains(text, words) || strings.Count(text, "\n") != 1 {
+				return fmt.Errorf("%q, %v", text, err)
+			}
+		}
+		return nil
+	})
+}
+
+func TestARestartOfANativeBackendLosesNoPacket(t *testing.T) {
+	t.Parallel()
+	for _, backend := range []string{`{"Type": "vxlan"}`, `{"Type": "vxlan", "DirectRouting": true}`, `{"Type": "host-gw"}`, `{"Type": "wireguard"}`} {
+		t.Run(backend, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, fmt.Appendf(nil, `{"Network": "10.50.0.0/16", "Backend": {"Type": %q}}`, kind), 3)
+			w := newWorldOver(t, network(dual, backend), 3, true)
 			nodes := w.Nodes()
 			w.up(nodes...)
 			w.reach(nodes...)
 			restarted := nodes[1]
 			before := restarted.Subnets()
-			for how, end := range map[string]func() error{
-				"stopped": func() error { return restarted.Stop(w.ctx) },
-				"killed":  func() error { restarted.Kill(); return nil },
-			} {
-				must(t, end())
-				w.up(restarted)
-				if after := restarted.Subnets(); after != before {
-					t.Errorf("subnet was %s, and is %s after the daemon was %s", before, after, how)
+			losses := w.unharmed(nodes, func() {
+				for _, end := range []func(){
+					func() { must(t, restarted.Stop(w.ctx)) },
+					restarted.Kill,
+					func() { must(t, restarted.Stop(w.ctx)); w.upgrade() },
+				} {
+					end()
+					w.up(restarted)
+					w.awaitPeersUp(restarted, 2)
 				}
-				w.reach(nodes...)
-				log, err := os.ReadFile(restarted.Log())
-				if at := "msg=\"hooks ran\" hook=SubnetAdd reason=start peers=2 failed=0"; err != nil || !bytes.Contains(log, []byte(at)) {
-					t.Errorf("%s, it did not add its peers at once: no %s in its log: %v\n%s", how, at, err, log)
-				}
-				must(t, os.Truncate(restarted.Log(), 0))
+			})
+			if after := restarted.Subnets(); after != before {
+				t.Errorf("subnet was %s, and is %s", before, after)
 			}
+			if !strings.Contains(backend, "wireguard") {
+				w.wantNoLoss(losses)
+			}
+			log, err := os.ReadFile(restarted.Log())
+			if at := "msg=\"hooks ran\" hook=SubnetAdd reason=start peers=2 failed=0"; err != nil || bytes.Count(log, []byte(at)) < 3 {
+				t.Errorf("it did not add its peers at once: too few %s in its log: %v\n%s", at, err, log)
+			}
+			for _, l := range losses {
+				t.Log(l)
+			}
+			w.reach(nodes...)
 		})
 	}
 }
 
-func TestNodesFollowFromOneNativeBackendToTheNext(t *testing.T) {
+// upgrade makes daemons that are started from now on another program.
+func (w *world) upgrade() {
+	w.Helper()
+	text, err := os.ReadFile(w.Binary)
+	must(w.T, err)
+	w.Binary = filepath.Join(w.TempDir(), "overlayd")
+	must(w.T, os.WriteFile(w.Binary, text, 0o700))
+}
+
+// awaitPeersUp waits until all of so many peers are up.
+func (w *world) awaitPeersUp(n *cluster.Node, count int) {
+	w.Helper()
+	w.await(n, func(s control.Status) error {
+		for _, p := range s.Peers {
+			if p.State != hooks.PeerUp {
+				return fmt.Errorf("%s is %s: %s", p.Paths[0].Subnet, p.State, p.Error)
+			}
+		}
+		if len(s.Peers) != count {
+			return fmt.Errorf("it has %d peers, want %d", len(s.Peers), count)
+		}
+		return nil
+	})
+}
+
+// While the nodes go from one config to the next they ping each other. The old way is there until the new one works, where both
+// can be at once, and is gone in the end.
+func TestNodesFollowFromOneNativeConfigToTheNext(t *testing.T) {
 	t.Parallel()
-	config := func(kind string) string {
-		return fmt.Sprintf(`{"Network": "10.50.0.0/16", "Backend": {"Type": %q}}`, kind)
-	}
-	w := newWorld(t, []byte(config("vxlan")), 3)
+	tools(t, "ip")
+	w := newWorldOver(t, network(dual, `{"Type": "vxlan"}`), 3, true)
 	nodes := w.Nodes()
 	w.up(nodes...)
 	w.reach(nodes...)
-	for _, kind := range []string{"wireguard", "host-gw", "vxlan"} {
-		w.put(defaultPrefix+"/config", config(kind))
-		for _, n := range nodes {
-			w.await(n, func(s control.Status) error {
-				if s.Config.Backend != kind || s.Node.State != hooks.NodeUp {
-					return fmt.Errorf("it is %q with %s", s.Node.State, s.Config.Backend)
+	for _, tt := range []struct{ backend, links string }{
+		{`{"Type": "wireguard"}`, "1420 flannel-wg 1420 flannel-wg-v6"},
+		{`{"Type": "host-gw"}`, ""},
+		{`{"Type": "vxlan"}`, "1430 flannel-v6.1 1450 flannel.1"},
+		{`{"Type": "vxlan", "VNI": 2}`, "1430 flannel-v6.2 1450 flannel.2"},
+		{`{"Type": "vxlan", "VNI": 2, "MTU": 1400, "Learning": true, "DirectRouting": true}`, "1330 flannel-v6.2 1350 flannel.2"},
+	} {
+		losses := w.unharmed(nodes, func() {
+			began := time.Now()
+			w.put(defaultPrefix+"/config", string(network(dual, tt.backend)))
+			for _, n := range nodes {
+				w.until(fmt.Sprintf("%s has the links of %s alone", n, tt.backend), func() error {
+					text, err := n.Shell("for l in $(ls /sys/class/net | grep flannel); do cat /sys/class/net/$l/mtu; echo $l; done | xargs")
+					if got := strings.TrimSpace(text); got != tt.links || err != nil {
+						return fmt.Errorf("it has %s, %v", got, err)
+					}
+					return nil
+				})
+				w.awaitPeersUp(n, 2)
+			}
+			t.Logf("%s: after %v", tt.backend, time.Since(began))
+		})
+		w.wantNoLoss(losses)
+		w.reach(nodes...)
+	}
+}
+
+// A node's new key costs its peers the time in which the store tells them of it.
+func TestAKeyIsRotatedWhilePacketsPass(t *testing.T) {
+	t.Parallel()
+	tools(t, "wg", "nsenter")
+	w := newWorldOver(t, network(dual, `{"Type": "wireguard"}`), 3, true)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	rotated := nodes[1]
+	old, err := rotated.Shell("wg show flannel-wg public-key")
+	must(t, err)
+	losses := w.unharmed(nodes, func() {
+		key := w.insideOf(rotated, "overlayd", "wg", "rotate", "--state-dir", "/run/state")
+		if key == old {
+			t.Error("the key is the same")
+		}
+		for _, n := range []*cluster.Node{nodes[0], nodes[2]} {
+			w.until(fmt.Sprintf("%s knows the new key alone", n), func() error {
+				peers, err := n.Shell("wg show all peers; wg show all latest-handshakes | grep '" + strings.TrimSpace(key) + "'")
+				if strings.Contains(peers, strings.TrimSpace(old)) || strings.Count(peers, strings.TrimSpace(key)) != 4 || strings.Contains(peers, "\t0\n") {
+					return fmt.Errorf("it has\n%s%v", peers, err)
 				}
 				return nil
 			})
-			must(t, n.Join(w.ctx))
 		}
-		w.reach(nodes...)
-		for _, n := range nodes {
-			links, err := n.Links()
-			must(t, err)
-			want := map[string]string{"vxlan": "flannel.1", "wireguard": "flannel-wg"}[kind]
-			for _, l := range links {
-				if strings.HasPrefix(l, "flannel") && l != want {
-					t.Errorf("with %s, %s has a link %s", kind, n, l)
-				}
-			}
-		}
+	})
+	for _, l := range losses {
+		t.Log(l)
 	}
+	w.reach(nodes...)
+}
+
+// insideOf runs a program in the namespaces of the node's daemon, and returns what it printed.
+func (w *world) insideOf(n *cluster.Node, argv ...string) string {
+	w.Helper()
+	cmd := exec.CommandContext(w.ctx, "nsenter", append([]string{"-t", fmt.Sprint(n.PID()), "-n", "-m", "--"}, argv...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		w.Fatalf("%q: %v: %s", argv, err, &stderr)
+	}
+	return string(out)
 }

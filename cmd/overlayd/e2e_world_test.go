@@ -45,16 +45,25 @@ var worlds atomic.Uint32
 // all of it is removed; daemons that ended by themselves, panicked or raced make the test fail.
 func newWorld(t *testing.T, config []byte, nodes int) *world {
 	t.Helper()
+	return newWorldOver(t, config, nodes, false)
+}
+
+// newWorldOver is newWorld whose underlay has IPv6 too, if so wanted.
+func newWorldOver(t *testing.T, config []byte, nodes int, dual bool) *world {
+	t.Helper()
 	binary, err := exec.LookPath("overlayd")
 	must(t, err)
 	number := worlds.Add(1)
 	dir := t.TempDir()
 	// Networks of the range that RFC 2544 sets aside for benchmarks.
-	underlay := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(number), 0}), 24)
+	underlays := []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(number), 0}), 24)}
+	if dual {
+		underlays = append(underlays, netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:%x::/64", number)))
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	c, err := cluster.New(ctx, cluster.Options{
-		Config: config, Binary: binary, Dir: dir, Cable: fmt.Sprint("cable", number), Underlays: []netip.Prefix{underlay},
+		Config: config, Binary: binary, Dir: dir, Cable: fmt.Sprint("cable", number), Underlays: underlays,
 		Logger: slog.New(slog.DiscardHandler), Ended: func(err error) { t.Error(err) },
 	})
 	must(t, err)

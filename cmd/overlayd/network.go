@@ -74,7 +74,11 @@ func (d *daemon) session(ctx context.Context, p *plan, reason hooks.Reason, revi
 	var next *plan
 	g.Go(func() (err error) {
 		if next, err = d.nextPlan(watching, p, revisions); err == nil {
-			change(hooks.ErrConfigChanged)
+			cause := hooks.ErrConfigChanged
+			if next.inherits = p.handsOverTo(next); next.inherits {
+				cause = hooks.ErrHandedOver
+			}
+			change(cause)
 		}
 		return nil
 	})

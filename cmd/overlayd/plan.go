@@ -28,6 +28,15 @@ type plan struct {
 	network  lease.Network
 	external node.External
 	backend  backend
+	inherits bool // what the plan before has made is in place
+}
+
+// handsOverTo reports whether the next plan's backend can take over what this one's has made: both are native, and no node
+// needs another subnet. An address family may be added, or go.
+func (p *plan) handsOverTo(next *plan) bool {
+	native := func(p *plan) bool { return slices.Contains(builtin.NativeTypes, p.network.Backend.Type) }
+	fit := func(a, b lease.Pool) bool { return a == b || a == lease.Pool{} || b == lease.Pool{} }
+	return native(p) && native(next) && fit(p.network.V4, next.network.V4) && fit(p.network.V6, next.network.V6)
 }
 
 // A backend is what connects the subnets, and what its stop does.
@@ -37,6 +46,14 @@ type backend struct {
 	mtu         func() int // bytes, 0 for the external interface's
 	shutdown    bool       // whether its author asked for something to be done at a stop
 	exclusive   []string   // what no other daemon of the machine may have, see builtin.Backend
+}
+
+// effects is who knows what of the backend's is in place: the backend, or whose hooks' commands they are.
+func (b backend) effects(commands *builtin.Set) hooks.Effects {
+	if own, ok := b.Backend.(hooks.Effects); ok {
+		return own
+	}
+	return commands
 }
 
 // plan reads the network config that stands at the place and looks at this machine with it.
@@ -59,10 +76,15 @@ func (d *daemon) plan(place string, value []byte) (*plan, error) {
 	if err := facts.CheckOverlap(networks(network), external); err != nil {
 		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
+	if c, ok := b.Backend.(builtin.Backend); ok {
+		if err := c.Check(selfOf(network, external)); err != nil {
+			return nil, refuse(exitConfig, fmt.Errorf("%s: %s backend: %w", place, network.Backend.Type, err))
+		}
+	}
 	if err := d.held.holdBackend(b); err != nil {
 		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
-	return &plan{revision{value: value}, network, external, b}, nil
+	return &plan{revision: revision{value: value}, network: network, external: external, backend: b}, nil
 }
 
 // readNetwork refuses what no daemon can use. A daemon that is not set up can use it to check a config.
@@ -127,7 +149,7 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	manager := lease.NewManager(d.cluster.Store, p.network, lease.ManagerOptions{
 		NodeID: d.nodeID, Previous: previous, TTL: d.leaseTTL, Logger: d.log, Unreadable: d.state.SetUnreadable,
 	})
-	remembered, err := d.remember(ctx, p.network.Backend)
+	remembered, err := d.remember(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -138,7 +160,7 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 		Node: selfOf(p.network, p.external), Watch: d.watchSelf(p),
 		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend.Backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
-		Memory: remembered, Effects: d.commands,
+		Memory: remembered, Effects: p.backend.effects(d.commands),
 		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },
 	})
 	if d.ending(p.backend) == hooks.Teardown {
@@ -150,14 +172,20 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 
 // remember opens the memory of the peers that the backend's hooks have added. What the hooks of another backend made of the
 // node, before a stop or crash of the daemon, nobody would take back: it is deleted.
-func (d *daemon) remember(ctx context.Context, b lease.Backend) (*memory.Memory, error) {
-	config, err := json.Marshal(b.Raw) // in its compact form
+func (d *daemon) remember(ctx context.Context, p *plan) (*memory.Memory, error) {
+	config, err := json.Marshal(p.network.Backend.Raw) // in its compact form
 	if err != nil {
 		return nil, err
 	}
 	m, err := memory.Open(filepath.Join(d.runDir, "peers"), fmt.Sprintf("%x", sha256.Sum256(config)), d.log)
 	if err != nil || !m.Void() {
 		return m, err
+	}
+	if p.inherits {
+		if err := d.commands.SetAside(); err != nil {
+			d.log.Warn("what the backend before made is not known to be its own", "err", err)
+		}
+		return m, nil
 	}
 	if err := d.commands.Clear(ctx, hooks.NodeScope); err != nil {
 		d.log.Warn("what another backend made could not be removed", "err", err)

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,7 +31,46 @@ func newToolCommands() (tools []*cobra.Command) {
 			},
 		})
 	}
+	for _, t := range tools {
+		if t.Name() == "wg" {
+			t.AddCommand(newRotateCommand())
+		}
+	}
 	return tools
+}
+
+const rotateHelp = `Replace this node's WireGuard key. The daemon takes the new one up within a second: its devices first, then the lease,
+by which the other nodes learn of it. Between the two they cannot reach this node: some milliseconds, or as long as etcd is
+down. Without a running daemon the next one takes it up.`
+
+// newRotateCommand is the one word of wg that is overlayd's own.
+func newRotateCommand() *cobra.Command {
+	var stateDir string
+	const patience = 5 * time.Second
+	c := &cobra.Command{
+		Use:   "rotate",
+		Short: "Replace this node's WireGuard key",
+		Long:  rotateHelp,
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(c.Context(), patience)
+			defer cancel()
+			public, inUse, err := builtin.RotateWireGuardKey(ctx, stateDir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return refuse(exitFailed, err, "name the daemon's directory with --state-dir, if this node has been one of a network of type wireguard")
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), public)
+			if !inUse {
+				fmt.Fprintln(c.ErrOrStderr(), "no WireGuard device has the new key yet: the daemon takes it up when it starts")
+			}
+			return nil
+		},
+	}
+	pathVar(c.Flags(), &stateDir, "state-dir", defaultStateDir, "the daemon's `DIR` for what survives a reboot")
+	return c
 }
 
 // runTool ends with the tool's own exit status; what the tool had to say it has said.

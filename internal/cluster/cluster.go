@@ -129,6 +129,14 @@ func host(underlay netip.Prefix, number int) netip.Prefix {
 // Address is where on the underlay this process is, and the cluster's etcd member.
 func (o Options) Address() netip.Addr { return host(o.Underlays[0], ownHost).Addr() }
 
+// Addresses are this process's on each underlay.
+func (o Options) Addresses() (all []netip.Addr) {
+	for _, u := range o.Underlays {
+		all = append(all, host(u, ownHost).Addr())
+	}
+	return all
+}
+
 // Endpoint is the client URL of the cluster's etcd member.
 func (o Options) Endpoint() string { return "http://" + netip.AddrPortFrom(o.Address(), 2379).String() }
 

@@ -82,6 +82,14 @@ func (n *Node) Number() int { return n.number }
 // Address is the node's IPv4 address on the underlay.
 func (n *Node) Address() netip.Addr { return host(n.cluster.Underlays[0], n.number).Addr() }
 
+// Addresses are the node's on each underlay.
+func (n *Node) Addresses() (all []netip.Addr) {
+	for _, u := range n.cluster.Underlays {
+		all = append(all, host(u, n.number).Addr())
+	}
+	return all
+}
+
 // SubnetFile is what the daemon said in its subnet file when the node joined.
 func (n *Node) SubnetFile() nodepkg.SubnetFile { return n.file }
 

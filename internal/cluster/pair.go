@@ -60,3 +60,12 @@ func RoundTrips(ctx context.Context, all []Pair) map[Pair]time.Duration {
 
 // PathMTU returns the size in bytes of the largest IP packet that comes back unfragmented.
 func (p Pair) PathMTU(ctx context.Context) (int, error) { return p.ping.PathMTU(ctx, p.addr) }
+
+// Takes looks whether packets of so many bytes come back unfragmented, and larger ones do not. It waits until the context ends
+// for one to come back.
+func (p Pair) Takes(ctx context.Context, size int) error {
+	if err := p.ping.Takes(ctx, p.addr, size); err != nil {
+		return fmt.Errorf("%s: %w", p, err)
+	}
+	return nil
+}

@@ -85,8 +85,7 @@ func (p *Pinger) Close() error { return p.conn.Close() }
 // context ends, it answers an error that is os.ErrDeadlineExceeded; a packet larger than the way's MTU may answer EMSGSIZE.
 func (p *Pinger) Ping(ctx context.Context, to netip.Addr, size int, wait time.Duration) (time.Duration, error) {
 	p.seq = (p.seq + 1) % (1 << 16)
-	echo := icmp.Message{Type: p.echo, Body: &icmp.Echo{ID: p.id, Seq: p.seq, Data: make([]byte, size-p.header)}}
-	packet, err := echo.Marshal(nil)
+	packet, err := p.packet(p.seq, size)
 	if err != nil {
 		return 0, err
 	}
@@ -111,16 +110,25 @@ func (p *Pinger) Ping(ctx context.Context, to netip.Addr, size int, wait time.Du
 
 // answers reports whether the packet is the reply to the last echo. The socket sees all ICMP of its node.
 func (p *Pinger) answers(packet []byte, from net.Addr, to netip.Addr) bool {
+	seq, ok := p.sequence(packet, from, to)
+	return ok && seq == p.seq
+}
+
+// sequence is the number of the echo that the packet replies to, if it is a reply to one of the pinger's.
+func (p *Pinger) sequence(packet []byte, from net.Addr, to netip.Addr) (int, bool) {
 	sender, ok := netip.AddrFromSlice(from.(*net.IPAddr).IP)
 	if !ok || sender.Unmap() != to {
-		return false
+		return 0, false
 	}
 	m, err := icmp.ParseMessage(p.number, packet)
 	if err != nil || m.Type != p.reply {
-		return false
+		return 0, false
 	}
 	echo, ok := m.Body.(*icmp.Echo)
-	return ok && echo.ID == p.id && echo.Seq == p.seq
+	if !ok || echo.ID != p.id {
+		return 0, false
+	}
+	return echo.Seq, true
 }
 
 const (
@@ -143,6 +151,53 @@ func (p *Pinger) PathMTU(ctx context.Context, to netip.Addr) (int, error) {
 		}
 	}
 	return low, ctx.Err()
+}
+
+// Takes looks whether packets of so many bytes come back from the address unfragmented, and larger ones do not. It waits until
+// the context ends for one to come back.
+func (p *Pinger) Takes(ctx context.Context, to netip.Addr, size int) error {
+	for {
+		_, err := p.Ping(ctx, to, size, probeWait)
+		if err == nil {
+			break
+		}
+		if errors.Is(err, unix.EMSGSIZE) || ctx.Err() != nil {
+			return fmt.Errorf("the path does not take %d bytes: %w", size, err)
+		}
+	}
+	if p.passes(ctx, to, size+1) {
+		return fmt.Errorf("the path takes more than %d bytes", size)
+	}
+	return nil
+}
+
+// Send sends a small echo of this number, below 65536, and does not wait for its answer, which Receive gets. A Pinger that does
+// so must not Ping.
+func (p *Pinger) Send(to netip.Addr, seq int) error {
+	packet, err := p.packet(seq, Small)
+	if err == nil {
+		_, err = p.conn.WriteTo(packet, &net.IPAddr{IP: to.AsSlice()})
+	}
+	return err
+}
+
+// Receive waits until the address answers, or Close, and returns the number of the echo.
+func (p *Pinger) Receive(to netip.Addr) (int, error) {
+	for {
+		n, from, err := p.conn.ReadFrom(p.buffer)
+		if err != nil {
+			return 0, err
+		}
+		if seq, ok := p.sequence(p.buffer[:n], from, to); ok {
+			return seq, nil
+		}
+	}
+}
+
+// packet is an echo of this number in an IP packet of size bytes, without the IP header.
+func (p *Pinger) packet(seq, size int) ([]byte, error) {
+	echo := icmp.Message{Type: p.echo, Body: &icmp.Echo{ID: p.id, Seq: seq, Data: make([]byte, size-p.header)}}
+	return echo.Marshal(nil)
 }
 
 func (p *Pinger) passes(ctx context.Context, to netip.Addr, size int) bool {

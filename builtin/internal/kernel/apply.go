@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"syscall"
 	"time"
 )
 
@@ -188,6 +190,7 @@ func (a *applying) comparePeers(ctx context.Context) {
 // claim makes the scopes the owners of what they want, before any of it is made.
 func (a *applying) claim(context.Context) {
 	entries := make([]*entry, 0, len(a.parts))
+	claimed := map[string]bool{} // WireGuard's peers may be wanted in one form after another, of which the last counts
 	for i := range a.parts {
 		p := &a.parts[i]
 		if a.errs[p.want] != nil {
@@ -195,8 +198,11 @@ func (a *applying) claim(context.Context) {
 		}
 		run := a.runs[p.want]
 		run.touched[p.place] = true
-		if p.was != nil && p.was.scope == run.scope && sameAsMade(p.was.object, p.op.Object) {
+		if p.was != nil && p.was.scope == run.scope && sameAsMade(p.was.object, p.op.Object) && !claimed[p.place] {
 			continue
+		}
+		if p.op.Verb == Set {
+			claimed[p.place] = true
 		}
 		p.claimed = true
 		entries = append(entries, &entry{scope: run.scope, place: p.place, object: p.op.Object})
@@ -242,6 +248,9 @@ func (a *applying) carryOut(ctx context.Context) {
 		if p.op.Verb == Add && errors.Is(err, fs.ErrExist) {
 			err = a.replace(ctx, p)
 		}
+		if errors.Is(err, syscall.EINVAL) {
+			err = a.reroute(ctx, p, err)
+		}
 		if p.done = err == nil; !p.done {
 			a.fail(p.want, err)
 		}
@@ -259,6 +268,18 @@ func (a *applying) replace(ctx context.Context, p *part) error {
 		p.have = have[0]
 	}
 	return a.kernel.Do(ctx, p.op)
+}
+
+// reroute makes an IPv6 route over another link than the one that has led to its gateway, which lies within its destination.
+// The kernel takes the word onlink only where no route says otherwise, so for a moment there is one to the gateway itself.
+func (a *applying) reroute(ctx context.Context, p *part, refusal error) error {
+	r, ok := p.op.Object.(Route)
+	if !ok || !r.Dst.Addr().Is6() || len(r.Hops) != 1 || !r.Hops[0].Onlink {
+		return refusal
+	}
+	gateway := r.Hops[0].Via
+	lead := Route{Dst: netip.PrefixFrom(gateway, gateway.BitLen()), Hops: []Hop{{Dev: r.Hops[0].Dev}}, Protocol: r.Protocol}
+	return errors.Join(a.kernel.Do(ctx, Op{Replace, lead}, p.op), a.kernel.Do(ctx, Op{Del, lead}))
 }
 
 // uncover deletes the routes that hide one, now that it is there: packets go from one to the other without a gap.

@@ -134,6 +134,9 @@ func (f *Fake) setLink(have, l Link) error {
 	if err := f.valid(l); err != nil {
 		return err
 	}
+	if l.VXLAN != nil && l.MTU != 0 {
+		return fmt.Errorf("%w: Cannot change mtu", syscall.EOPNOTSUPP)
+	}
 	if l.Rename != "" && f.find(Link{Name: l.Rename}) >= 0 {
 		return syscall.EEXIST
 	}

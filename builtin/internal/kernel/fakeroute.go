@@ -111,6 +111,18 @@ func (f *Fake) complete(verb Verb, r Route) (Route, error) {
 	return r, nil
 }
 
+// leadsElsewhere reports whether the narrowest route to the gateway, but for the default route, is over another link.
+func (f *Fake) leadsElsewhere(h Hop) bool {
+	var narrowest Route
+	for _, o := range f.objects {
+		r, ok := o.(Route)
+		if ok && r.Table == 0 && r.Dst.Contains(h.Via) && r.Dst.Bits() > narrowest.Dst.Bits() && r.Dst.Bits() > 0 {
+			narrowest = r
+		}
+	}
+	return len(narrowest.Hops) > 0 && (narrowest.Type != "" || narrowest.Hops[0].Dev != h.Dev)
+}
+
 // checkHop refuses hops that lead nowhere, and finds the device of one that does not say it.
 func (f *Fake) checkHop(h *Hop, six bool) error {
 	switch {
@@ -131,6 +143,9 @@ func (f *Fake) checkHop(h *Hop, six bool) error {
 		return fmt.Errorf("%w: Nexthop has invalid gateway", syscall.EINVAL)
 	}
 	if h.Onlink {
+		if six && f.leadsElsewhere(*h) {
+			return fmt.Errorf("%w: Nexthop has invalid gateway or device mismatch", syscall.EINVAL)
+		}
 		return nil
 	}
 	dev, ok := f.neighbouring(h.Via, h.Dev)

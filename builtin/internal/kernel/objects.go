@@ -31,7 +31,7 @@ type Link struct {
 	Group     *int      `json:",omitzero"` // nil says nothing; List leaves out 0, the default
 	AddrGen   string    `json:",omitzero"` // how IPv6 addresses come about: eui64, none, stable_secret, random
 	Switches  Options   `json:",omitzero"` // Set: arp, multicast, allmulticast, promisc, dynamic: on or off
-	VXLAN     *VXLAN    `json:",omitzero"` // for kind vxlan; Set: its ID, and the new Local, Remote and Learning, with Lower
+	VXLAN     *VXLAN    `json:",omitzero"` // for kind vxlan; Set: its ID, and the new Local, Remote and Learning, with Lower and without MTU
 	Options   Options   `json:",omitzero"` // of its kind; List leaves out what the kernel begins with
 	Port      Options   `json:",omitzero"` // as a port of its bridge; List leaves out what the kernel begins with
 

@@ -114,6 +114,16 @@ func (s *Scopes) Owner(o Object) string {
 	return e.scope
 }
 
+// Give makes the scope the owner of what is owned at the object's place, and changes nothing else.
+func (s *Scopes) Give(o Object, to string) error {
+	e, ok := s.ledger.at(o.Key())
+	if !ok || e.scope == to {
+		return nil
+	}
+	e.scope = to
+	return s.ledger.own(e)
+}
+
 // LinkMTU returns the smallest MTU, in bytes, of the links that the scope owns; 0 without any.
 func (s *Scopes) LinkMTU(ctx context.Context, scope string) (int, error) {
 	smallest := 0

@@ -30,7 +30,7 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 	if l.VXLAN != nil && have.VXLAN != nil {
 		v := *have.VXLAN
 		v.Local, v.Remote = orUnspecified(v.Local, l.VXLAN.Local), orUnspecified(v.Remote, l.VXLAN.Remote)
-		back.Lower, back.VXLAN = have.Lower, &v
+		back.Lower, back.VXLAN, back.MTU = have.Lower, &v, 0 // with which the kernel does not take it
 	}
 	back.restore(l, *have)
 	inverse := []Op{{Set, back}}

@@ -26,6 +26,24 @@ type Node struct {
 // Uses reports whether the network uses the family.
 func (n Node) Uses(f Family) bool { return n.Network(f).IsValid() }
 
+// Families are those that the network uses, IPv4 first.
+func (n Node) Families() (all []Family) {
+	for _, f := range []Family{IPv4, IPv6} {
+		if n.Uses(f) {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// Public is the node's own public address of the family.
+func (n Node) Public(f Family) netip.Addr {
+	if f == IPv4 {
+		return n.Lease.V4.PublicIP
+	}
+	return n.Lease.V6.PublicIP
+}
+
 // Network is the whole overlay of the family, the zero Prefix when the network does not use it.
 func (n Node) Network(f Family) netip.Prefix {
 	for _, p := range n.Networks {

@@ -64,7 +64,7 @@ func (f Families) Node(kind string, n int) native.Node {
 	own := f.Lease(kind, n, "", "")
 	node := hooks.Node{Networks: f.Networks(), Interface: "eth0", MTU: 1500, Lease: own}
 	addresses := map[netip.Addr]bool{own.V4.PublicIP: true, own.V6.PublicIP: true}
-	return native.Node{Node: node, Own: addresses, Lookup: func(to netip.Addr) (kernel.Route, error) {
+	return native.Node{Node: node, Reason: hooks.Repair, Own: addresses, Lookup: func(to netip.Addr) (kernel.Route, error) {
 		switch {
 		case netip.MustParsePrefix("203.0.113.0/24").Contains(to):
 			return kernel.Route{}, fs.ErrNotExist

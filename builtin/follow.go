@@ -1,0 +1,143 @@
+package builtin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/hooks"
+)
+
+var _ hooks.Effects = (*planned)(nil)
+
+// keyInterval is how often a plan is asked whether the node has another private key.
+const keyInterval = 500 * time.Millisecond
+
+// A router is a plan whose way to a peer can depend on the machine's own routes.
+type router interface{ FollowsRoutes() bool }
+
+// Scopes is part of hooks.Effects.
+func (b *planned) Scopes() []string { return b.set.Scopes() }
+
+// Clear is part of hooks.Effects.
+func (b *planned) Clear(ctx context.Context, scope string) error { return b.set.Clear(ctx, scope) }
+
+// Watch is part of hooks.Effects. What the node and its peers need can come to differ from what was made for them although
+// nobody has touched that: when the machine's routes change, and when the node gets another key. That is told like damage.
+func (b *planned) Watch(ctx context.Context, damaged func(scopes []string)) error {
+	tell := func(scopes []string) {
+		if len(scopes) > 0 {
+			damaged(scopes)
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return b.set.Watch(ctx, damaged) })
+	g.Go(func() error { return b.retire(ctx) })
+	if r, ok := b.plan.(router); ok && r.FollowsRoutes() {
+		g.Go(func() error {
+			told := map[string]string{}
+			return kernel.WatchAddresses(ctx, func() { tell(b.rerouted(ctx, told)) })
+		})
+	}
+	if len(b.devices(ctx)) > 0 {
+		g.Go(func() error { return b.followKey(ctx, tell) })
+		g.Go(func() error { return b.greetLate(ctx) })
+	}
+	return g.Wait()
+}
+
+// rerouted returns the scopes of the peers to which another way leads now than the one that was made, once for each way: told
+// remembers them.
+func (b *planned) rerouted(ctx context.Context, told map[string]string) (scopes []string) {
+	b.mu.Lock()
+	peers, call := maps.Clone(b.live), b.call
+	b.mu.Unlock()
+	n := b.node(ctx, call)
+	for scope, peer := range peers {
+		objects, err := b.plan.Peer(n, peer.lease)
+		if err != nil {
+			b.log.Warn("way to peer is not known", "subnet", scope, "err", err)
+			continue
+		}
+		if b.isMade(scope, ours(objects)) {
+			delete(told, scope)
+			continue
+		}
+		if way := fmt.Sprint(objects); told[scope] != way {
+			told[scope] = way
+			b.log.Info("another way leads to peer", "subnet", scope)
+			scopes = append(scopes, scope)
+		}
+	}
+	return scopes
+}
+
+// isMade reports whether the objects are what the scope owns.
+func (b *planned) isMade(scope string, objects []kernel.Object) bool {
+	owned := map[string]bool{}
+	for _, o := range b.set.scopes.Owned(scope) {
+		owned[kernel.Op{Verb: kernel.Add, Object: o}.String()] = true
+	}
+	return len(owned) == len(objects) && !slices.ContainsFunc(objects, func(o kernel.Object) bool {
+		return !owned[kernel.Op{Verb: kernel.Add, Object: o}.String()]
+	})
+}
+
+// devices are the WireGuard devices of the plan, with the key that the node has now.
+func (b *planned) devices(ctx context.Context) []kernel.Device {
+	b.mu.Lock()
+	call := b.call
+	b.mu.Unlock()
+	objects, err := b.plan.Node(b.node(ctx, call))
+	if err != nil {
+		b.log.Debug("the node's key is not known", "err", err) // its hooks will say so
+	}
+	return devicesOf(objects)
+}
+
+func devicesOf(objects []kernel.Object) (devices []kernel.Device) {
+	for _, o := range objects {
+		if d, ok := o.(kernel.Device); ok {
+			devices = append(devices, d)
+		}
+	}
+	return devices
+}
+
+// followKey tells of the node when its key is another one than it was at the beginning.
+func (b *planned) followKey(ctx context.Context, tell func([]string)) error {
+	began := b.devices(ctx)
+	for {
+		if err := pause(ctx, keyInterval); err != nil {
+			return err
+		}
+		now := b.devices(ctx)
+		if len(now) > 0 && len(began) > 0 && *now[0].PrivateKey != *began[0].PrivateKey {
+			b.log.Info("the node has another WireGuard key")
+			began = now
+			tell([]string{hooks.NodeScope})
+		}
+	}
+}
+
+// rekey gives the node's WireGuard devices the key that it has now, before the others are told. They send the first packet under
+// it: one that came before its device knew of it would be lost, and the next only tried after 5 s.
+func (b *planned) rekey(ctx context.Context) error {
+	run := b.set.scopes.Begin(hooks.NodeScope)
+	defer run.Keep()
+	var errs []error
+	for _, d := range b.devices(ctx) {
+		err := run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: kernel.Device{Name: d.Name, PrivateKey: d.PrivateKey}})
+		if !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}

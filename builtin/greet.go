@@ -1,0 +1,119 @@
+package builtin
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/hooks"
+)
+
+// A WireGuard peer that is added is greeted: sent a packet, so that there is a session before anybody wants to use it. Of two
+// nodes that learn of each other at the same time only one must do so at once. A greeting that comes before its sender is known
+// is lost, and WireGuard tries again only after 5 s; and two that meet leave WireGuard in userspace with a session that works in
+// one direction, for 15 s. So the other waits a moment, and greets if nothing came.
+const (
+	greetingWait  = time.Second
+	greetingPause = 250 * time.Millisecond // between two looks for who was not greeted
+	greetingOver  = 10 * time.Second       // WireGuard does it by itself from here on
+)
+
+// greeted is the peer as it has to be for a moment to be sent a packet.
+func greeted(o kernel.Peer) kernel.Peer {
+	interval := time.Second
+	o.Keepalive = &interval // one that was off before sends the first packet immediately
+	return o
+}
+
+// greetsAtOnce reports whether this node is the one to greet the peer of the scope, given why it is added. Who comes back after
+// it has lost its sessions does: its peers use theirs until they notice, after 15 s. So does who hears of a change.
+func (b *planned) greetsAtOnce(reason hooks.Reason, scope string, peer kernel.Peer) bool {
+	switch known := len(b.set.scopes.Owned(scope)) > 0; {
+	case reason == hooks.Repair:
+		return false
+	case reason == hooks.Start && known, reason == hooks.Change && len(b.set.asideNames()) == 0:
+		return true
+	}
+	return b.greetsFirst(peer)
+}
+
+// greetsFirst reports whether of the two nodes this one greets first.
+func (b *planned) greetsFirst(peer kernel.Peer) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return bytes.Compare(b.public[:], peer.PublicKey[:]) < 0
+}
+
+// greet puts before each WireGuard peer what greets it, if this node is the one to do so.
+func (b *planned) greet(reason hooks.Reason, scope string, objects []kernel.Object) (all []kernel.Object) {
+	for _, o := range objects {
+		if p, ok := o.(kernel.Peer); ok && b.greetsAtOnce(reason, scope, p) {
+			all = append(all, greeted(p))
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+// greetLate greets the peers that have not greeted this node, once each, until the context ends.
+func (b *planned) greetLate(ctx context.Context) error {
+	done := map[string]time.Time{}
+	for {
+		if err := pause(ctx, greetingPause); err != nil {
+			return err
+		}
+		late := b.latePeers(done)
+		if len(late) == 0 {
+			continue
+		}
+		shaken, err := b.shakenPeers(ctx)
+		if err != nil && ctx.Err() == nil {
+			b.log.Warn("WireGuard peers are not known", "err", err)
+		}
+		for scope, peers := range late {
+			for _, p := range peers {
+				if err == nil && !shaken[p.Key()] && !b.greetsFirst(p) {
+					b.log.Debug("peer is greeted", "subnet", scope)
+					err = b.set.kernel.Do(ctx, kernel.Op{Verb: kernel.Set, Object: greeted(p)}, kernel.Op{Verb: kernel.Set, Object: p})
+				}
+			}
+			b.mu.Lock()
+			done[scope] = b.live[scope].since
+			b.mu.Unlock()
+		}
+	}
+}
+
+// latePeers are the peers that were added a while ago, by scope, but for those that have been looked at since.
+func (b *planned) latePeers(done map[string]time.Time) map[string][]kernel.Peer {
+	b.mu.Lock()
+	var scopes []string
+	for scope, peer := range b.live {
+		if age := time.Since(peer.since); age > greetingWait && age < greetingOver && done[scope] != peer.since {
+			scopes = append(scopes, scope)
+		}
+	}
+	b.mu.Unlock()
+	late := map[string][]kernel.Peer{}
+	for _, scope := range scopes {
+		for _, o := range b.set.scopes.Owned(scope) {
+			if p, ok := o.(kernel.Peer); ok {
+				late[scope] = append(late[scope], p)
+			}
+		}
+	}
+	return late
+}
+
+// shakenPeers are the keys of the WireGuard peers with whom hands were shaken.
+func (b *planned) shakenPeers(ctx context.Context) (map[string]bool, error) {
+	list, err := b.set.kernel.List(ctx, kernel.Peer{})
+	shaken := map[string]bool{}
+	for _, o := range list {
+		if p := o.(kernel.Peer); !p.Handshake.IsZero() {
+			shaken[p.Key()] = true
+		}
+	}
+	return shaken, err
+}
