@@ -16,6 +16,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,7 +45,11 @@ func Handler(k Kernel, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 func Text(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	return func(ctx context.Context, argv []string) error {
 		switch argv[0] {
-		case "cut", "head", "tail", "tee", "tr":
+		case "basename", "cut", "date", "dirname", "grep", "head", "hostname", "ls", "sleep", "sort", "tail", "tee", "tr", "uniq", "wc":
+		case "cat":
+			if slices.ContainsFunc(argv[1:], func(file string) bool { return strings.HasPrefix(path.Clean(file), "/sys") }) {
+				return next(ctx, argv)
+			}
 		case "wg":
 			if len(argv) < 2 || argv[1] != "genkey" && argv[1] != "genpsk" && argv[1] != "pubkey" {
 				return next(ctx, argv)
@@ -105,15 +110,25 @@ type tool struct {
 func lookup(name string) (tool, bool) {
 	tools := [...]tool{
 		{name: "arp", grammar: parseARP, refused: arpRefused},
+		{name: "basename", grammar: parseBasename},
 		{name: "bridge", grammar: parseBridge, refused: bridgeRefused},
 		{name: "cat", grammar: parseCat, shared: true},
 		{name: "cut", grammar: parseCut},
+		{name: "date", grammar: parseDate},
+		{name: "dirname", grammar: parseDirname},
+		{name: "grep", grammar: parseGrep},
 		{name: "head", grammar: parseHead},
+		{name: "hostname", grammar: parseHostname},
 		{name: "ip", grammar: parseIP, refused: ipRefused},
+		{name: "ls", grammar: parseLS, shared: true},
+		{name: "sleep", grammar: parseSleep},
+		{name: "sort", grammar: parseSort},
 		{name: "sysctl", grammar: parseSysctl},
 		{name: "tail", grammar: parseTail},
 		{name: "tee", grammar: parseTee},
 		{name: "tr", grammar: parseTr},
+		{name: "uniq", grammar: parseUniq},
+		{name: "wc", grammar: parseWC},
 		{name: "wg", grammar: parseWG, refused: wgRefused},
 	}
 	i, found := slices.BinarySearchFunc(tools[:], name, func(t tool, name string) int { return strings.Compare(t.name, name) })

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"math"
 	"strconv"
 	"strings"
@@ -14,6 +15,8 @@ import (
 type cutter struct {
 	ranges    []span
 	delimiter []byte // of fields; nil for bytes
+	delimited bool   // leave out lines without one
+	files     []string
 }
 
 // A span is a range of pieces, counted from 1, both ends inside.
@@ -26,8 +29,10 @@ func parseCut(l *line) action {
 		switch {
 		case flagValue(l, "-d", &delimiter), flagValue(l, "-f", &fields):
 		case flagValue(l, "-c", &bytes), flagValue(l, "-b", &bytes):
+		case l.take("-s"):
+			c.delimited = true
 		default:
-			l.unknown()
+			c.files = names(l)
 		}
 	}
 	switch {
@@ -43,7 +48,10 @@ func parseCut(l *line) action {
 	if c.ranges, ok = parseSpans(fields + bytes); !ok {
 		l.unknownWord(fields + bytes)
 	}
-	return action{run: c.run}
+	if c.delimited && fields == "" {
+		l.unknownWord("-s")
+	}
+	return filed("cut: %s", c.files, 1, c.run)
 }
 
 // flagValue takes an option with its value, in the same word or in the next.
@@ -85,8 +93,8 @@ func parseSpans(text string) (spans []span, ok bool) {
 	return spans, true
 }
 
-func (c cutter) run(_ context.Context, to *call) error {
-	in, out := lines(to.Stdin), bufio.NewWriter(to.Stdout)
+func (c cutter) run(_ context.Context, to *call, _ string, from io.Reader) error {
+	in, out := lines(from), bufio.NewWriter(to.Stdout)
 	for in.Scan() {
 		c.cut(out, bytes.TrimSuffix(in.Bytes(), []byte("\n")))
 	}
@@ -94,6 +102,9 @@ func (c cutter) run(_ context.Context, to *call) error {
 }
 
 func (c cutter) cut(out *bufio.Writer, text []byte) {
+	if c.delimited && !bytes.Contains(text, c.delimiter) {
+		return
+	}
 	defer out.WriteByte('\n')
 	if c.delimiter == nil {
 		for i, b := range text {

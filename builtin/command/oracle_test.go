@@ -332,6 +332,9 @@ func agree(t *testing.T, inputs []input, precise bool, counts, skipped map[strin
 	defer theirs.Close()
 	defer ours.Close()
 	dir := t.TempDir()
+	if err := errors.Join(os.WriteFile(dir+"/file", []byte("a:b\nb\na\n\nab 1.2\na:b\n"), 0o600), os.Mkdir(dir+"/sub", 0o700)); err != nil {
+		t.Fatal(err)
+	}
 	k := openKernel(t, ours)
 	sides := [2]*tester{{inside: theirs, dir: dir}, {inside: ours, dir: dir, kernel: k, counts: counts, skipped: skipped}}
 	for i, in := range inputs {

@@ -208,7 +208,7 @@ func (s *sheet) route(r kernel.Route, f routeSelector) {
 	if len(r.Hops) == 1 {
 		s.hop(r.Hops[0], r, f)
 	}
-	if table := cmp.Or(r.Table, mainTable); f.like.Table == kernel.AnyTable && (table != mainTable || s.details) {
+	if table := cmp.Or(r.Table, mainTable); table > 0 && f.like.Table == kernel.AnyTable && (table != mainTable || s.details) {
 		s.say("table", tableNames.of(table, s.layout), "table %s ")
 	}
 	if !r.Cached {
@@ -333,7 +333,7 @@ func (s *sheet) via(h kernel.Hop, r kernel.Route, f routeSelector) {
 
 func (s *sheet) hopFlags(h kernel.Hop) {
 	var words []string
-	for _, word := range []string{"dead", "onlink", "pervasive", "offload", "trap", "linkdown", "unresolved", "rt_offload", "rt_trap"} {
+	for _, word := range []string{"dead", "onlink", "pervasive", "offload", "trap", "notify", "linkdown", "unresolved", "rt_offload", "rt_trap", "rt_offload_failed"} {
 		if slices.Contains(h.Flags, word) || word == "onlink" && h.Onlink {
 			words = append(words, word)
 		}

@@ -20,6 +20,9 @@ import (
 // parseCat reads "cat" of attributes of links. The kernel is asked for them: the files in /sys are those of the network
 // namespace that /sys was mounted in, which need not be this one.
 func parseCat(l *line) action {
+	if !strings.HasPrefix(path.Clean(l.peek()), "/sys") {
+		return parseCatFiles(l)
+	}
 	var files []string
 	for l.more() {
 		file := path.Clean(l.peek())
@@ -28,9 +31,6 @@ func parseCat(l *line) action {
 			break
 		}
 		files = append(files, l.next())
-	}
-	if files == nil {
-		l.unknown()
 	}
 	return action{run: func(ctx context.Context, c *call) error {
 		var missing []string
@@ -145,47 +145,121 @@ func lines(r io.Reader) *bufio.Scanner {
 	return s
 }
 
+// parseHead reads "head [-n N] [FILE]" and "head -c N [FILE]".
 func parseHead(l *line) action {
-	n := parseLines(l)
-	return action{run: func(ctx context.Context, c *call) error {
-		in := lines(c.Stdin)
-		for i := 0; i < n && in.Scan(); i++ {
+	p := parseAmount(l)
+	if p.from {
+		l.unknownWord("+")
+	}
+	return filed("head: cannot open '%s' for reading", oneFile(l), 1, func(_ context.Context, c *call, _ string, from io.Reader) error {
+		if p.bytes {
+			_, err := io.Copy(c.Stdout, io.LimitReader(from, int64(p.n)))
+			return err
+		}
+		in := lines(from)
+		for i := 0; i < p.n && in.Scan(); i++ {
 			if _, err := c.Stdout.Write(in.Bytes()); err != nil {
 				return err
 			}
 		}
 		return in.Err()
-	}}
+	})
 }
 
+// parseTail reads "tail [-n N] [FILE]", "tail -n +N [FILE]" and "tail -c N [FILE]".
 func parseTail(l *line) action {
-	n := parseLines(l)
-	return action{run: func(ctx context.Context, c *call) error {
+	p := parseAmount(l)
+	return filed("tail: cannot open '%s' for reading", oneFile(l), 1, func(_ context.Context, c *call, _ string, from io.Reader) error {
+		switch {
+		case p.bytes:
+			return tailBytes(c.Stdout, from, p.n)
+		case p.from:
+			in := lines(from)
+			for i := 1; in.Scan(); i++ {
+				if i < p.n {
+					continue
+				}
+				if _, err := c.Stdout.Write(in.Bytes()); err != nil {
+					return err
+				}
+			}
+			return in.Err()
+		}
 		var last []string
-		in := lines(c.Stdin)
+		in := lines(from)
 		for in.Scan() {
-			if last = append(last, in.Text()); len(last) > n {
+			if last = append(last, in.Text()); len(last) > p.n {
 				last = last[1:]
 			}
 		}
 		_, err := io.WriteString(c.Stdout, strings.Join(last, ""))
 		return errors.Join(in.Err(), err)
-	}}
+	})
 }
 
-// parseLines takes "-n N", "-nN" or "-N", where N is a number without a sign.
-func parseLines(l *line) int {
-	if !l.more() {
-		return 10
+func tailBytes(to io.Writer, from io.Reader, n int) error {
+	var last []byte
+	buffer := make([]byte, 1<<15)
+	for {
+		got, err := from.Read(buffer)
+		last = append(last, buffer[:got]...)
+		last = last[max(0, len(last)-n):]
+		if err == io.EOF {
+			_, err = to.Write(last)
+			return err
+		}
+		if err != nil {
+			return err
+		}
 	}
-	word := l.next()
-	text := strings.TrimPrefix(strings.TrimPrefix(word, "-"), "n")
-	if text == "" && word == "-n" && l.more() {
+}
+
+// oneFile takes the name of a file, if there is one. Of several, the tools print the names.
+func oneFile(l *line) []string {
+	files := names(l)
+	if len(files) > 1 {
+		l.unknownWord(files[1])
+	}
+	return files
+}
+
+// An amount is how much of a text is meant.
+type amount struct {
+	n     int
+	bytes bool
+	from  bool // all from the nth on
+}
+
+// mostBytes is the largest amount in bytes that is answered here.
+const mostBytes = 1 << 20
+
+// parseAmount takes "-n N", "-nN", "-N" or "-c N", where N is a number, and before it in "-n +N" a plus.
+func parseAmount(l *line) amount {
+	p := amount{n: 10}
+	word := l.peek()
+	if !strings.HasPrefix(word, "-") || word == "-" {
+		return p
+	}
+	l.next()
+	text := word[1:]
+	switch {
+	case strings.HasPrefix(text, "n"):
+		text = text[1:]
+	case strings.HasPrefix(text, "c"):
+		text, p.bytes = text[1:], true
+	}
+	if text == "" && l.more() {
 		text = l.next()
 	}
-	n, ok := decimal(text, math.MaxInt32)
-	if !ok || !strings.HasPrefix(word, "-") {
+	rest, from := strings.CutPrefix(text, "+")
+	p.from = from && !p.bytes
+	most := uint64(math.MaxInt32)
+	if p.bytes {
+		most = mostBytes
+	}
+	var ok bool
+	if p.n, ok = decimal(rest, most); !ok || from && p.bytes || from && text == word[1:] {
 		l.unknownWord(word)
 	}
-	return n
+	return p
 }

@@ -138,7 +138,7 @@ type Route struct {
 	// Known after List.
 	Other string `json:"-"` // the kernel says more of it than these fields can: what that is
 
-	// Known after Lookup.
+	// Known after Lookup, which answers AnyTable where no table was looked in.
 	Cached     bool     `json:"-"` // it is the kernel's answer for one packet
 	CacheFlags []string `json:"-"` // local, mc, brd, redirected, …
 	In         string   `json:"-"` // the link that the packet comes from

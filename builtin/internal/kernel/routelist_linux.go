@@ -83,6 +83,9 @@ func readRoute(m []byte, names names) Route {
 	if r.Hops == nil && (one.Dev != "" || one.Via.IsValid()) {
 		r.Hops = []Hop{one}
 	}
+	if header.Table == unix.RT_TABLE_UNSPEC && r.Table == 0 {
+		r.Table = AnyTable
+	}
 	if r.Table == mainTable {
 		r.Table = 0
 	}
@@ -149,7 +152,7 @@ var cacheFlags = []flag{
 var hopFlags = []flag{
 	{unix.RTNH_F_DEAD, "dead"}, {unix.RTNH_F_PERVASIVE, "pervasive"}, {unix.RTNH_F_OFFLOAD, "offload"}, {unix.RTNH_F_TRAP, "trap"},
 	{unix.RTNH_F_LINKDOWN, "linkdown"}, {unix.RTNH_F_UNRESOLVED, "unresolved"},
-	{unix.RTM_F_OFFLOAD, "rt_offload"}, {unix.RTM_F_TRAP, "rt_trap"},
+	{unix.RTM_F_OFFLOAD, "rt_offload"}, {unix.RTM_F_TRAP, "rt_trap"}, {unix.RTM_F_NOTIFY, "notify"}, {0x20000000, "rt_offload_failed"},
 }
 
 func (h *Hop) readVia(kind int, value []byte) {
