@@ -93,6 +93,9 @@ func (r *Run) Command(ctx context.Context, hc interp.HandlerContext, argv []stri
 	return command.Run(ctx, r.run, hc, argv, next, open)
 }
 
+// Done returns what the run did in the kernel, as the command lines that do the same.
+func (r *Run) Done() []string { return r.run.Done() }
+
 // TextTools answers the commands that need nothing of the kernel: cut, head, tail, tee, tr, and the keys of wg. It hands all
 // others, whole, to next. See interp.ExecHandlers.
 func TextTools(next interp.ExecHandlerFunc) interp.ExecHandlerFunc { return command.Text(next) }

@@ -16,6 +16,8 @@ type Run interface {
 	helper.Commands
 	// LinkMTU is the smallest MTU, in bytes, of the links that the scope owns; 0 without any. It may be called after the end.
 	LinkMTU() int
+	// Done is what the run did, as command lines that do the same. It may be called after the end.
+	Done() []string
 	// Undo ends the run of a hook that failed: the scope is again as it was before.
 	Undo(context.Context) error
 	// Keep ends the run: what it made joins what the scope owns.

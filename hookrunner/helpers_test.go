@@ -119,7 +119,8 @@ func (r *Runner) output(ctx context.Context, command string, stdin string) (stri
 		return "", err
 	}
 	t := task{hook: hooks.SubnetAdd, call: call(hooks.Join), scope: peer.String(), subject: peer, stdin: stdin}
-	return r.execute(ctx, t, c.commands[hooks.SubnetAdd], r.options.Begin(t.scope))
+	result, err := r.execute(ctx, t, c.commands[hooks.SubnetAdd], r.options.Begin(t.scope))
+	return result.Stdout.Text, err
 }
 
 var (
@@ -164,7 +165,8 @@ type recordedRun struct {
 	scope string
 }
 
-func (r recordedRun) LinkMTU() int { return r.mtu }
+func (r recordedRun) LinkMTU() int   { return r.mtu }
+func (r recordedRun) Done() []string { return []string{"done in " + r.scope} }
 
 func (r recordedRun) end(verdict string) error {
 	r.note("end %s: %s", r.scope, verdict)

@@ -26,6 +26,16 @@ type Options struct {
 	Environ   []string     // of all hooks, "name=value" besides the contract's variables; nil for DefaultEnviron(Dir)
 	Rehearsal bool         // no programs are run; see helper.Job
 	Logger    *slog.Logger
+
+	// Report, which may be nil, is told what a hook printed and did, before the Runner's method returns.
+	Report func(h hooks.Hook, scope string, r Report)
+}
+
+// A Report is what a hook printed, at most 64 KiB of each stream, and what it did through in-process commands, as command lines
+// that do the same. What a hook that failed did was undone.
+type Report struct {
+	Stdout, Stderr string
+	Effects        []string
 }
 
 // A Runner calls the commands of a Config. Its methods are the hooks of hooks.Backend, and may be called concurrently,
@@ -154,20 +164,24 @@ const endPatience = 10 * time.Second
 func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error) error {
 	effects := r.options.Begin(t.scope)
 	end := t.success
-	var stdout string
+	var printed helper.Result
 	var err error
 	if c := r.config.commands[t.hook]; c != nil {
-		stdout, err = r.execute(ctx, t, c, effects)
+		printed, err = r.execute(ctx, t, c, effects)
 	}
 	if err == nil && done != nil {
-		err = done(stdout)
+		err = done(printed.Stdout.Text)
 	}
 	if err != nil {
 		end = Run.Undo
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endPatience)
 	defer cancel()
-	if err = errors.Join(err, end(effects, ctx)); err != nil {
+	err = errors.Join(err, end(effects, ctx))
+	if r.options.Report != nil {
+		r.options.Report(t.hook, t.scope, Report{printed.Stdout.Text, printed.Stderr.Text, effects.Done()})
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w", t, err)
 	}
 	if done != nil {
@@ -176,8 +190,8 @@ func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error
 	return nil
 }
 
-// execute runs the command with its time limit, logs what it printed, and returns the beginning of its stdout.
-func (r *Runner) execute(ctx context.Context, t task, c *script.Script, effects Run) (string, error) {
+// execute runs the command with its time limit, logs what it printed, and returns that.
+func (r *Runner) execute(ctx context.Context, t task, c *script.Script, effects Run) (helper.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Timeout, fmt.Errorf("still running after %s, its Timeout", r.config.Timeout))
 	defer cancel()
 	result, err := r.options.Helpers.Run(ctx, helper.Job{
@@ -187,7 +201,7 @@ func (r *Runner) execute(ctx context.Context, t task, c *script.Script, effects 
 	if err != nil {
 		err = explain(err, result.Stderr.LastLine())
 	}
-	return result.Stdout.Text, err
+	return result, err
 }
 
 // explain is a run's error for people: what it ended with, and its own last words.
@@ -233,6 +247,7 @@ func (noRun) Command(ctx context.Context, _ interp.HandlerContext, argv []string
 	return next(ctx, argv)
 }
 func (noRun) LinkMTU() int                { return 0 }
+func (noRun) Done() []string              { return nil }
 func (noRun) Undo(context.Context) error  { return nil }
 func (noRun) Keep()                       {}
 func (noRun) Sweep(context.Context) error { return nil }

@@ -261,3 +261,25 @@ func TestOutputIsLoggedOnceAHook(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatAHookPrintedAndDidIsReported(t *testing.T) {
+	rec := &recorder{}
+	var got []string
+	report := func(h hooks.Hook, scope string, r Report) {
+		got = append(got, fmt.Sprintf("%s %s printed %q and %q, %v", h, scope, r.Stdout, r.Stderr, r.Effects))
+	}
+	r := newRunner(t, backend("SubnetAddCommand", "echo out; echo err >&2; false"), Options{Begin: rec.begin, Report: report})
+	if err := r.SubnetAdd(t.Context(), call(hooks.Join), peer); err == nil {
+		t.Error("it succeeded")
+	}
+	if err := r.SubnetRemove(t.Context(), call(hooks.Leave), peer); err != nil {
+		t.Error(err)
+	}
+	want := []string{
+		`SubnetAdd 10.50.7.0/24 printed "out\n" and "err\n", [done in 10.50.7.0/24]`,
+		`SubnetRemove 10.50.7.0/24 printed "" and "", [done in 10.50.7.0/24]`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

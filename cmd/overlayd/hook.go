@@ -19,7 +19,8 @@ import (
 )
 
 func newHookCommand() *cobra.Command {
-	return newGroup("hook", "Try the hooks of a network config", newHookPlanCommand(), newHookRunCommand(), newHookCheckCommand())
+	return newGroup("hook", "Try the hooks of a network config, and see those that ran",
+		newHookPlanCommand(), newHookRunCommand(), newHookCheckCommand(), newHookLogCommand())
 }
 
 // An occasion is one call of one hook, as the command line tells of it.

@@ -110,7 +110,7 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		}
 		runner := hookrunner.New(config, hookrunner.Options{
 			Dir: d.stateDir, Helpers: d.helpers, Rehearsal: d.rehearsal, Logger: d.log,
-			Begin: func(scope string) hookrunner.Run { return d.commands.Begin(scope) },
+			Begin: func(scope string) hookrunner.Run { return d.commands.Begin(scope) }, Report: d.report,
 		})
 		return backend{runner, config.Concurrency, runner.MTU, runner.HasShutdown(), nil}, nil
 	case "alloc":
@@ -129,6 +129,13 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		return backend{}, fmt.Errorf("unknown Backend.Type %.60q: did you mean %q?", b.Type, like)
 	}
 	return backend{}, fmt.Errorf("unknown Backend.Type %.60q: known are %s", b.Type, strings.Join(types, ", "))
+}
+
+// report has the daemon remember what a hook printed and did.
+func (d *daemon) report(h hooks.Hook, scope string, r hookrunner.Report) {
+	if d.state != nil { // as in every daemon that answers
+		d.state.ReportHook(h, scope, r.Stdout, r.Stderr, r.Effects)
+	}
 }
 
 // networks is the network's prefix of each family in use.

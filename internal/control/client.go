@@ -17,14 +17,9 @@ import (
 // Fetch asks the daemon that listens on the unix socket at path how it stands. It is an fs.ErrNotExist when no daemon
 // listens there, and an fs.ErrPermission when this user may not ask.
 func Fetch(ctx context.Context, path string) (Status, error) {
-	body, err := ask(ctx, path, "/v1/status")
-	if err != nil {
-		return Status{}, err
-	}
-	defer body.Close()
 	var status Status
-	if err := json.NewDecoder(body).Decode(&status); err != nil {
-		return Status{}, fmt.Errorf("read status from %s: %w", path, err)
+	if err := fetch(ctx, path, "/v1/status", &status); err != nil {
+		return Status{}, err
 	}
 	if status.Version != statusVersion {
 		return Status{}, fmt.Errorf("read status from %s: it has version %d, and this program reads %d: use the daemon's own version of overlayd", path, status.Version, statusVersion)
@@ -65,15 +60,27 @@ func Follow(ctx context.Context, path string, follow bool, each func(Event) erro
 
 // FetchEffects asks the daemon what was made for the scope, hooks.NodeScope or a peer's subnets. Its errors are Fetch's.
 func FetchEffects(ctx context.Context, path, scope string) (effects []Effect, err error) {
-	body, err := ask(ctx, path, "/v1/effects?scope="+url.QueryEscape(scope))
+	err = fetch(ctx, path, "/v1/effects?scope="+url.QueryEscape(scope), &effects)
+	return effects, err
+}
+
+// FetchHookLog asks the daemon for the last hooks that have run, the oldest first. Its errors are Fetch's.
+func FetchHookLog(ctx context.Context, path string) (entries []HookEntry, err error) {
+	err = fetch(ctx, path, "/v1/hooks", &entries)
+	return entries, err
+}
+
+// fetch reads the daemon's answer, which is JSON.
+func fetch(ctx context.Context, path, resource string, into any) error {
+	body, err := ask(ctx, path, resource)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer body.Close()
-	if err := json.NewDecoder(body).Decode(&effects); err != nil {
-		return nil, fmt.Errorf("read effects from %s: %w", path, err)
+	if err := json.NewDecoder(body).Decode(into); err != nil {
+		return fmt.Errorf("read %s from %s: %w", resource, path, err)
 	}
-	return effects, nil
+	return nil
 }
 
 // ask returns the body of the daemon's answer.

@@ -21,6 +21,10 @@ func handler(state *State) http.Handler {
 	})
 	mux.HandleFunc("GET /v1/events", state.serveEvents)
 	mux.HandleFunc("GET /v1/effects", state.serveEffects)
+	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(state.HookLog()) // an error means that the client is gone
+	})
 	mux.HandleFunc("GET /{$}", state.servePage)
 	mux.HandleFunc("GET /peer", state.servePage)
 	mux.HandleFunc("GET /style.css", pageFile("style.css", "text/css; charset=utf-8"))

@@ -45,6 +45,8 @@ type State struct {
 	chosen [2]string            // the external interface and why, as said last
 	peers  map[string]Peer      // by subnets
 	wanted map[string]time.Time // since when peers are new or changed, by subnets
+	output map[string]HookEntry // what was reported of runs that ObserveHook has not told of yet, by scope
+	hookLog
 	readiness
 }
 
@@ -63,6 +65,7 @@ func NewState(f Facts) *State {
 		hooks:  make(map[hooks.Hook]HookUse),
 		peers:  make(map[string]Peer),
 		wanted: make(map[string]time.Time),
+		output: make(map[string]HookEntry),
 	}
 	s.metrics = newMetrics(s)
 	return s
@@ -237,6 +240,10 @@ func (s *State) ObserveHook(r hooks.HookRun) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	entry := s.output[r.Scope]
+	delete(s.output, r.Scope)
+	entry.HookRun = hookRun(r)
+	s.hookLog.add(entry)
 	use := s.hooks[r.Hook]
 	use.Hook, use.Last = r.Hook, hookRun(r)
 	use.Runs++
@@ -293,9 +300,11 @@ func errText(err error) string {
 }
 
 // clip cuts a text that others had a part in, and makes it valid UTF-8.
-func clip(text string) string {
-	if len(text) > maxText {
-		text = text[:maxText] + "…"
+func clip(text string) string { return clipTo(maxText, text) }
+
+func clipTo(most int, text string) string {
+	if len(text) > most {
+		text = text[:most] + "…"
 	}
 	return strings.ToValidUTF8(text, "\uFFFD")
 }

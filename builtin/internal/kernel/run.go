@@ -16,7 +16,19 @@ type Run struct {
 	undo    []func(context.Context) error // one for each thing done, in the order it was done
 	touched map[string]bool               // places of what the run made, or found as it wanted it
 	freed   []string                      // places that nobody owns any more, which the journal is told when the scope's next run begins
+	done    []Op                          // what was asked for and came to be, the deletions of Sweep and Clear included
 	ended   bool
+}
+
+// Done returns the commands that do what the run did, in its order.
+func (r *Run) Done() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lines := make([]string, len(r.done))
+	for i, op := range r.done {
+		lines[i] = op.String()
+	}
+	return lines
 }
 
 // List is the Kernel's.
@@ -38,6 +50,7 @@ func (r *Run) Do(ctx context.Context, ops ...Op) error {
 		if err := r.do(ctx, op); err != nil {
 			return err
 		}
+		r.done = append(r.done, op)
 	}
 	return nil
 }

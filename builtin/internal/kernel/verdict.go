@@ -77,6 +77,7 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 			errs = append(errs, err)
 			continue
 		}
+		r.done = append(r.done, Op{Del, e.object})
 		r.free(append(lost, e))
 	}
 	r.mend(ctx, alongside)
