@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -70,6 +71,9 @@ func TestWhatSomebodyTakesAwayComesBack(t *testing.T) {
 			"ip route flush dev flannel-wg",
 			"ip addr flush dev flannel-wg",
 			"ip link set flannel-wg down",
+			"ip link set flannel-wg down; ip link set flannel-wg up",
+			"wg set flannel-wg listen-port 51999",
+			"wg set flannel-wg private-key /dev/null",
 			"ip link del flannel-wg",
 			"wg set flannel-wg peer $(wg show flannel-wg peers | head -n 1) remove",
 		},
@@ -114,6 +118,25 @@ func (w *world) wantEffects(n *cluster.Node, want string) {
 		}
 		return nil
 	})
+}
+
+func TestARestartLosesNothing(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip", "bridge", "wg")
+	for _, name := range []string{"vxlan", "host-gw", "wireguard"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := worldOf(t, name, 2)
+			nodes := w.Nodes()
+			before := w.effects(nodes[0])
+			for range 2 {
+				must(t, nodes[0].Stop(w.ctx))
+				w.up(nodes[0])
+				w.reach(nodes...)
+				w.wantEffects(nodes[0], before)
+			}
+		})
+	}
 }
 
 func TestAPeerThatLeavesWhileTheNodeIsDownIsRemoved(t *testing.T) {
@@ -172,9 +195,9 @@ func TestAPeerThatComesBackWithANewKeyOrAddressIsReachedByBothWhoSawItAndWhoWere
 // of those that left.
 func TestKilledAtAnyMomentANodeGoesOnFromThere(t *testing.T) {
 	t.Parallel()
-	tools(t, "ip", "bridge")
+	tools(t, "ip", "bridge", "wg")
 	const peers, kills = 60, 12
-	for _, name := range []string{"vxlan", "host-gw"} {
+	for _, name := range []string{"vxlan", "host-gw", "wireguard"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(time.Now().UnixNano())
@@ -194,7 +217,7 @@ func TestKilledAtAnyMomentANodeGoesOnFromThere(t *testing.T) {
 				for range peers / 2 {
 					i := random.IntN(peers)
 					version[i] = random.IntN(4)
-					w.putPeer(i, version[i], at)
+					w.putPeer(name, i, version[i], at)
 				}
 				time.Sleep(time.Duration(random.IntN(40_000)) * time.Microsecond) // any moment will do
 				n.Kill()
@@ -204,6 +227,14 @@ func TestKilledAtAnyMomentANodeGoesOnFromThere(t *testing.T) {
 			must(t, n.Join(w.ctx))
 			w.wantPeersUp(n, version)
 			for i, v := range version {
+				if name == "wireguard" {
+					owners, err := n.Shell(fmt.Sprintf("wg show flannel-wg allowed-ips | grep -w '10.50.%d.0/24' | cut -f 1; true", 100+i))
+					must(t, err)
+					if want := strings.TrimPrefix(peerData(name, i, v)+"\n", "\n"); owners != want {
+						t.Errorf("peer %d, which has version %d, is served by\n%swant %s", i, v, owners, want)
+					}
+					continue
+				}
 				routes, err := n.Shell(fmt.Sprintf("ip route show 10.50.%d.0/24", 100+i))
 				must(t, err)
 				if want := min(v, 1); strings.Count(routes, "\n") != want {
@@ -214,29 +245,38 @@ func TestKilledAtAnyMomentANodeGoesOnFromThere(t *testing.T) {
 				}
 				entries, err := n.Shell(fmt.Sprintf("bridge fdb show dev flannel-vxlan | grep 'dst %s.%d ' | cut -d ' ' -f 1; ip neigh show 10.50.%d.0 dev flannel-vxlan nud permanent | cut -d ' ' -f 3", at, 100+i, 100+i))
 				must(t, err)
-				if mac := peerMAC(i, v); entries != mac+"\n"+mac+"\n" {
+				if mac := peerData(name, i, v); entries != mac+"\n"+mac+"\n" {
 					t.Errorf("peer %d has FDB entries and neighbours of\n%s, want %s alone", i, entries, mac)
 				}
 			}
 			for i := range version {
-				w.putPeer(i, 0, at)
+				w.putPeer(name, i, 0, at)
 			}
 			w.wantEffects(n, empty)
 		})
 	}
 }
 
-func peerMAC(i, version int) string { return fmt.Sprintf("02:00:00:00:%02x:%02x", version, i) }
+// peerData is what a peer says of itself in the example, "" in version 0.
+func peerData(example string, i, version int) string {
+	switch {
+	case version == 0:
+		return ""
+	case example == "wireguard":
+		return base64.StdEncoding.EncodeToString(append(make([]byte, 29), 7, byte(version), byte(i)))
+	}
+	return fmt.Sprintf("02:00:00:00:%02x:%02x", version, i)
+}
 
 // putPeer writes the lease of a node that is not there, or deletes it.
-func (w *world) putPeer(i, version int, underlay string) {
+func (w *world) putPeer(example string, i, version int, underlay string) {
 	w.Helper()
 	key := fmt.Sprintf("%s10.50.%d.0-24", subnetsKey, 100+i)
 	if version == 0 {
 		w.delete(key)
 		return
 	}
-	w.put(key, fmt.Sprintf(`{"PublicIP": "%s.%d", "BackendType": "extension", "BackendData": %q}`, underlay, 100+i, peerMAC(i, version)))
+	w.put(key, fmt.Sprintf(`{"PublicIP": "%s.%d", "BackendType": "extension", "BackendData": %q}`, underlay, 100+i, peerData(example, i, version)))
 }
 
 // wantPeersUp waits until the node has these peers, and all of them are up.

@@ -225,6 +225,13 @@ func (l *ledger) ref(place string) *entry {
 	return l.entries[place]
 }
 
+// has reports whether the entry is still what is owned at its place: a run of another scope may have taken that over.
+func (l *ledger) has(e *entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.entries[e.place] == e
+}
+
 // hasBeside reports whether something was put beside what has the key.
 func (l *ledger) hasBeside(key string) bool {
 	l.mu.Lock()

@@ -132,7 +132,7 @@ func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged
 			}
 		}
 		began := time.Now()
-		scopes, err := s.audit(ctx, entries())
+		scopes, err := s.audit(ctx, entries)
 		poll = max(pollEvery, pollThrift*time.Since(began))
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("owned objects could not be looked at", "err", err)
@@ -198,13 +198,15 @@ func (s *Scopes) hides(o Object) bool {
 
 // Audit compares what scopes own with what the kernel has, and returns the names of the damaged scopes whose loss has not been
 // told yet. See Watch.
-func (s *Scopes) Audit(ctx context.Context) ([]string, error) { return s.audit(ctx, s.ledger.all()) }
+func (s *Scopes) Audit(ctx context.Context) ([]string, error) { return s.audit(ctx, s.ledger.all) }
 
-func (s *Scopes) audit(ctx context.Context, entries []*entry) ([]string, error) {
+// audit is Audit for some of the entries. It asks for them after it has learnt which runs there were: a run that ends meanwhile may
+// have deleted what they tell of.
+func (s *Scopes) audit(ctx context.Context, entries func() []*entry) ([]string, error) {
 	s.watch.mu.Lock()
 	runs := maps.Clone(s.watch.runs)
 	s.watch.mu.Unlock()
-	lost, err := s.lost(ctx, entries)
+	lost, err := s.lost(ctx, entries())
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +268,7 @@ func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (news []*entry, 
 		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
 			s.watch.suspected[e.scope] = true
 			continue
-		case s.watch.told[e.place]:
+		case s.watch.told[e.place] || !s.ledger.has(e):
 			continue
 		}
 		s.watch.told[e.place] = true

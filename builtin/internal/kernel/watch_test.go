@@ -264,3 +264,47 @@ func TestTenThousandFlushedRoutesAreToldAtOnce(t *testing.T) {
 	await(t, "all are put back", func() bool { return len(list(t, k, Route{Hops: []Hop{{Dev: "vx"}}})) >= peers })
 	t.Logf("all are put back %v after the flush", time.Since(flushed))
 }
+
+// A run that ends while the kernel is looked at may have deleted, or taken over, what the look then misses.
+func TestNothingIsPutBackThatWasDeletedMeanwhile(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		scope string
+		op    Op
+	}{
+		{"deleted by its scope", "10.50.7.0/24", Op{Del, remote}},
+		{"taken over by another scope", "other", Op{Replace, behind(remote, "192.0.2.9")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			k := &meddled{Kernel: NewFake()}
+			scopes := scopesOn(t, k, "")
+			run := scopes.Begin("10.50.7.0/24")
+			do(t, run, Op{Add, vx}, Op{Add, remote})
+			run.Keep()
+			k.before = func() {
+				k.before = func() {}
+				run := scopes.Begin(tt.scope)
+				do(t, run, tt.op)
+				run.Keep()
+			}
+			if names, err := scopes.Audit(t.Context()); len(names) > 0 || err != nil {
+				t.Errorf("damaged are %v, %v, want none", names, err)
+			}
+			want := map[Verb]int{Del: 0, Replace: 1}[tt.op.Verb]
+			if got := list(t, k, FDB{Dev: "vx"}); len(got) != want || want == 1 && got[0].(FDB).Dst != ip("192.0.2.9") {
+				t.Errorf("there is %v", got)
+			}
+		})
+	}
+}
+
+// A meddled kernel lets something happen before it compares.
+type meddled struct {
+	Kernel
+	before func()
+}
+
+func (m *meddled) Compare(ctx context.Context, objects []Object) ([]Difference, error) {
+	m.before()
+	return m.Kernel.Compare(ctx, objects)
+}
