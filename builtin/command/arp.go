@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
@@ -12,6 +13,10 @@ import (
 // parseARP reads "arp -s IP MAC" and "arp -d IP" with a device. Without one the kernel's routes decide, and that is left
 // to the real tool, as are names of hosts and the listing, whose order is no other program's.
 func parseARP(l *line) action {
+	sets := func(word string) bool { return slices.Contains([]string{"-s", "--set", "-d", "--delete"}, word) }
+	if !slices.ContainsFunc(l.words, sets) {
+		return parseARPListing(l)
+	}
 	var n kernel.Neigh
 	var operands []string
 	verb := kernel.Append // neither

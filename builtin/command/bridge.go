@@ -27,7 +27,7 @@ func parseBridge(l *line) action {
 
 func parseBridgeObject(l *line) action {
 	return l.choose(
-		choice{"link", nil}, choice{"fdb", parseBridgeFDB}, choice{"mdb", nil}, choice{"vlan", nil}, choice{"monitor", nil},
+		choice{"link", parseBridgeLink}, choice{"fdb", parseBridgeFDB}, choice{"mdb", nil}, choice{"vlan", nil}, choice{"monitor", nil},
 	)
 }
 

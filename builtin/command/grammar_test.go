@@ -25,8 +25,10 @@ neighsel = dev <dev> | <at> | nud <nud> | nud all
 
 dev = vx0 | vx0 | ve0 | ve0 | br0 | vx1 | ve1 | nope | lo | mv0
 port = ve0 | vx0 | ve1 | br0
-bridge = bridge fdb <fdb> | bridge fdb <fdb> | bridge fdb show <fdbsel>? | bridge fdb <fdbsel>? | bridge link <shown>? | bridge vlan <vlan> | bridge -j link | bridge -o link | bridge -d link show dev ve0 | bridge -j fdb | bridge -j vlan
+bridge = bridge fdb <fdb> | bridge fdb <fdb> | bridge fdb show <fdbsel>? | bridge fdb <fdbsel>? | bridge <bshow>? link | bridge <bshow>? link show dev <dev> | bridge link set dev <port> <plword>* | bridge link set <plword> dev <port> | bridge link set dev <dev> <plword> | bridge link <shown>? | bridge vlan <vlan> | bridge -j link | bridge -o link | bridge -d link show dev ve0 | bridge -j fdb | bridge -j vlan
 fdb = <fdbverb> <mac> dev <port> <fdbword>*
+bshow = -j | -d | -o | -s | -j -d | -d -o
+plword = cost 9 | priority 7 | learning off | flood off | hairpin on | isolated on | guard maybe | cost x | state 3 | root_block on | locked on | neigh_suppress on | mcast_flood off
 fdbverb = add | add | append | replace | del | delete
 fdbword = dst <at> | dst <ip4> | self | master | vlan 5 | port 4789 | vni 7 | via vx0 | permanent | static | dynamic | local
 fdbsel = dev <dev> | br br0 | brport <dev> | dynamic | state permanent
@@ -92,6 +94,7 @@ ruleverb = add | add | del | delete
 rulesel = from <prefix> | from all | to <prefix> | iif <dev> | oif <dev> | pref 100 | priority 200 | prio 300 | fwmark 7 | fwmark 0x10/0xff | tos 8 | not from <prefix> | sport 5 | dport 7-9 | ipproto tcp | uidrange 5-9 | suppress_prefixlength 0 | protocol static | l3mdev | order 5 | preference 9 | dsfield 0x10
 ruleact = table <table> | lookup <table> | blackhole | unreachable | prohibit | goto 32766 | nop | table 100 realms 5
 
+arp = arp -n | arp -an | arp -na -i <dev> | arp -n -i <dev> <ip4> | arp -an <ip4> | arp -n <ip4> | arp -e -n | arp -n -e -i <dev>
 arp = arp -s <ip4> <mac> dev <dev> | arp -s <ip4> <mac> -i <dev> | arp -i <dev> -s <ip4> <mac> | arp -d <ip4> dev <dev> | arp -d <ip4> -i <dev> | arp -n | arp -an | arp -n -i <dev> | arp -n <ip4> | arp -i <dev> -d <ip4> | arp -ne | arp -s <ip4> <mac> | arp -d <ip4>
 
 sysctl = sysctl <sysopt>? <sysname> | sysctl -w <sysname>=<sysval> | sysctl <sysopt> -w <sysname>=<sysval> | sysctl <sysname>=<sysval> | sysctl <sysname> <sysname>

@@ -21,6 +21,9 @@ func parseAddr(l *line, verb kernel.Verb) action {
 	for l.more() {
 		p.word()
 	}
+	if f, ok := l.err.(*failure); ok {
+		f.text = p.warnings + f.text
+	}
 	a := &p.addr
 	four := a.Prefix.Addr().Is4()
 	switch {

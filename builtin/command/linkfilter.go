@@ -121,6 +121,9 @@ func parseShownScope(l *line) string {
 func parseGroup(l *line) int {
 	word := l.next()
 	n, ok := groupNames.number(word)
+	if !ok && word != "" && strings.Trim(word, "-+0123456789") == "" { // of which C takes the lower bits
+		l.unknownWord(word)
+	}
 	if !ok {
 		l.wrong(word, "Invalid \"group\" value\n")
 	}

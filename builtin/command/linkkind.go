@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 
+	"mvdan.cc/sh/v3/interp"
+
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
@@ -118,10 +120,12 @@ func asOn(l *line, word string) string {
 }
 
 // asPortSwitch takes what bridge ports are told, whose mistakes ip tells otherwise.
-func asPortSwitch(l *line, word string) string {
+func asPortSwitch(l *line, word string) string { return onOffOr(l, word, 1) }
+
+func onOffOr(l *line, word string, status interp.ExitStatus) string {
 	state := l.next()
 	if state != "on" && state != "off" {
-		l.fail(statusUsage, "Error: argument of %q must be one of \"on\" or \"off\", not %q", word, state)
+		l.fail(status, "Error: argument of %q must be one of \"off\", \"on\", not %q", word, state)
 	}
 	return state
 }

@@ -113,7 +113,13 @@ func asTable(l *line, _ string) string {
 var geneveWords = slices.Concat(
 	[]kindWord{
 		{[]string{"id", "vni"}, "id", asVNI},
-		{[]string{"remote"}, "remote", asOuter(0)},
+		{[]string{"remote"}, "remote", func(l *line, _ string) string {
+			a := l.address(0)
+			if a.IsMulticast() {
+				l.wrong(a.String(), "invalid remote address")
+			}
+			return a.String()
+		}},
 		{[]string{"ttl", "hoplimit"}, "ttl", asTTLOr(map[string]string{"inherit": "inherit", "auto": "0"}, "TTL must be <= 255")},
 		{[]string{"tos", "dsfield"}, "tos", asTunnelTOS},
 		{[]string{"df"}, "df", oneOf(badDF, "unset", "set", "inherit")},

@@ -176,7 +176,7 @@ func TestOneUnknownWordHandsTheWholeLineOn(t *testing.T) {
 		{"ip addr show vrf red", "vrf"},
 		{"ip neigh show vrf red", "vrf"},
 		{"bridge fdb add 02:00:00:00:00:01 dev vx0 sticky", "sticky"},
-		{"arp -n", "-n"},
+		{"arp -nv", "-nv"},
 		{"arp -s 10.0.0.1 02:00:00:00:00:01", "02:00:00:00:00:01"},
 		{"arp -s host 02:00:00:00:00:01 dev vx0", "host"},
 		{"wg setconf wg0 /proc/self/fd/9", "/proc/self/fd/9"},

@@ -26,7 +26,11 @@ func ipRefused(e *kernel.OpError) *failure {
 // bridgeRefused tells as bridge does what the kernel refused.
 func bridgeRefused(e *kernel.OpError) *failure {
 	if device, ok := errors.AsType[kernel.NoDevice](e); ok {
-		return noDevice(device, statusUsage)
+		f := noDevice(device, statusUsage)
+		if _, port := e.Op.Object.(kernel.Link); port {
+			f.text = fmt.Sprintf("Cannot find bridge device %q", device.Name)
+		}
+		return f
 	}
 	return netlinkRefused(e, statusUsage)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 )
@@ -36,7 +37,12 @@ func parseSort(l *line) action {
 		return err
 	})
 	return action{run: func(ctx context.Context, c *call) error {
-		if err := a.run(ctx, c); err != nil { // sort says nothing when it lacks a file
+		for _, name := range files { // sort tells of the first file that it lacks, and says nothing else
+			if _, err := os.Stat(c.path(name)); err != nil && name != "-" {
+				return &failure{text: fileFailure("sort: cannot read: "+name, err).text, status: 2, cause: err}
+			}
+		}
+		if err := a.run(ctx, c); err != nil {
 			return err
 		}
 		slices.Sort(all)
