@@ -169,6 +169,17 @@ func BenchmarkSync(b *testing.B) {
 	}
 }
 
+// BenchmarkFiftyThousandPeers is how long vxlan takes to reach as many from nothing, and to find all of them in place.
+func BenchmarkFiftyThousandPeers(b *testing.B) {
+	peers := crowd("vxlan", 50000)
+	for b.Loop() {
+		n := newBench(b, "vxlan")
+		b.ReportMetric(n.sync(b, peers).wall, "s/start")
+		b.ReportMetric(n.sync(b, peers).wall, "s/again")
+		b.ReportMetric(0, "ns/op")
+	}
+}
+
 func needsTools(b *testing.B) {
 	b.Helper()
 	for _, tool := range []string{"ip", "bridge"} {

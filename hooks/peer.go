@@ -29,20 +29,20 @@ type peer struct {
 	applied *lease.Lease // what the last SubnetAdd was for, nil when nothing is in place
 	torn    bool         // part of applied may be gone
 	givenUp bool         // it failed for good
+	busy    bool         // a hook is running
+	gone    bool         // it is forgotten
 
-	pace       pace      // of its repairs
+	pace       *pace     // of its repairs, nil before the first
 	joined     Reason    // why SubnetAdd is due, if it has not failed yet
 	changes    int       // of wanted, so that a run knows whether it is out of date
-	busy       bool      // a hook is running
+	list       int       // the last list that it was in
 	failures   int       // of the due hook, in a row
 	next       time.Time // when it may run, in the past or zero for at once; zero while it runs
 	err        error
 	last       HookRun
 	state      PeerState
 	since      time.Time
-	queueIndex int  // -1 when not in the queue
-	list       int  // the last list that it was in
-	gone       bool // it is forgotten
+	queueIndex int // -1 when not in the queue
 }
 
 // want changes what is wanted and forgets what was tried for the sake of the old.

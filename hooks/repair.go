@@ -92,6 +92,9 @@ func (p *peer) damaged(backoff func(int) time.Duration) (insisted bool) {
 	case p.busy || p.wanted == nil || p.applied == nil || !p.wanted.Equal(*p.applied):
 	case !p.torn:
 		p.torn, p.joined = true, Repair
+		if p.pace == nil {
+			p.pace = new(pace)
+		}
 		p.next, insisted = p.pace.next(backoff)
 	case p.failures > 0:
 		p.failures, p.next = 0, time.Time{}

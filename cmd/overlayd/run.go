@@ -232,6 +232,9 @@ func (d *daemon) serve(ctx context.Context) error {
 		g.Go(func() error { return control.ServeTCP(answering, d.listen, d.state) })
 	}
 	g.Go(func() error { control.Notify(answering, d.state, d.log); return nil })
+	if d.member == nil { // which has other needs
+		g.Go(func() error { return sparing(answering) })
+	}
 	g.Go(func() error {
 		defer done()
 		read, err := d.awaitEtcd(ctx)

@@ -2,7 +2,6 @@
 package memory
 
 import (
-	"cmp"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -15,7 +14,7 @@ import (
 
 // A Memory is the peers that hooks have added, as they were then. Its methods must not be called concurrently.
 type Memory struct {
-	peers   map[string]lease.Lease // by subnets
+	peers   map[string]*lease.Lease // by subnets
 	journal *journal.Journal[record]
 }
 
@@ -45,7 +44,7 @@ func Open(path, config string, log *slog.Logger) (*Memory, error) {
 		return nil, err
 	}
 	now.Of = config
-	m := &Memory{peers: map[string]lease.Lease{}}
+	m := &Memory{peers: map[string]*lease.Lease{}}
 	m.journal, err = journal.Open(path, now, log, m.take)
 	if err != nil {
 		return nil, err
@@ -67,7 +66,7 @@ func (m *Memory) take(r record) bool {
 	case l.String() != r.Subnets:
 		return false
 	default:
-		m.peers[r.Subnets] = l
+		m.peers[r.Subnets] = &l
 	}
 	return true
 }
@@ -84,7 +83,11 @@ func recordOf(l lease.Lease) record {
 
 // Peers returns the peers that are remembered, in the order of their subnets' text.
 func (m *Memory) Peers() []lease.Lease {
-	return slices.SortedFunc(maps.Values(m.peers), func(a, b lease.Lease) int { return cmp.Compare(a.String(), b.String()) })
+	peers := make([]lease.Lease, 0, len(m.peers))
+	for _, subnets := range slices.Sorted(maps.Keys(m.peers)) {
+		peers = append(peers, *m.peers[subnets])
+	}
+	return peers
 }
 
 // Remember is part of hooks.Memory.
@@ -94,7 +97,7 @@ func (m *Memory) Remember(peers ...lease.Lease) error {
 		if was, ok := m.peers[l.String()]; ok && was.Equal(l) {
 			continue
 		}
-		m.peers[l.String()] = l
+		m.peers[l.String()] = &l
 		news = append(news, recordOf(l))
 	}
 	return m.write(news...)
@@ -119,7 +122,7 @@ func (m *Memory) write(news ...record) error {
 func (m *Memory) rewrite() error {
 	return m.journal.Rewrite(func(yield func(record) bool) {
 		for _, l := range m.peers {
-			if !yield(recordOf(l)) {
+			if !yield(recordOf(*l)) {
 				return
 			}
 		}

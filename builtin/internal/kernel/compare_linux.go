@@ -21,13 +21,15 @@ type comparison struct {
 	numbers   numbers
 	seats     map[uint64]int32 // which object has the seat of that mark
 	questions []question
+	seated    []bool // objects that have a seat
 	seen      []bool // objects that are there, whether as described or not
 	found     []Difference
 }
 
 func (s *system) comparison(objects []Object) *comparison {
 	return &comparison{
-		objects: objects, numbers: s.numbers(), seats: make(map[uint64]int32, len(objects)), seen: make([]bool, len(objects)),
+		objects: objects, numbers: s.numbers(), seats: make(map[uint64]int32, len(objects)),
+		seated: make([]bool, len(objects)), seen: make([]bool, len(objects)),
 	}
 }
 
@@ -45,13 +47,17 @@ func (s *system) Compare(ctx context.Context, objects []Object) ([]Difference, e
 	if err := c.askAll(ctx, s); err != nil {
 		return nil, err
 	}
-	for _, i := range c.seats {
-		if !c.seen[i] {
-			c.found = append(c.found, Difference{Index: int(i)})
-		}
-	}
 	if err := c.compareRest(ctx, s, rest); err != nil {
 		return nil, err
+	}
+	sorted := len(c.found) == 0
+	for i := range objects {
+		if c.seated[i] && !c.seen[i] {
+			c.found = append(c.found, Difference{Index: i})
+		}
+	}
+	if sorted {
+		return c.found, nil
 	}
 	slices.SortStableFunc(c.found, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(bit(a.Over), bit(b.Over)))
@@ -74,6 +80,7 @@ func (c *comparison) seat() (rest []int) {
 			continue
 		}
 		c.seats[mark] = int32(i)
+		c.seated[i] = true
 		if !slices.Contains(c.questions, r.table) {
 			c.questions = append(c.questions, r.table)
 		}

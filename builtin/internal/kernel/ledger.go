@@ -102,10 +102,21 @@ func (l *ledger) ownAll(entries []*entry) error {
 			return err
 		}
 	}
+	l.grow(len(entries))
 	for _, e := range entries {
 		l.set(e)
 	}
 	return l.tidy()
+}
+
+// grow makes room for many entries at once, where the map would move what it has again and again.
+func (l *ledger) grow(entries int) {
+	if entries <= len(l.entries) {
+		return
+	}
+	larger := make(map[string]*entry, len(l.entries)+entries)
+	maps.Copy(larger, l.entries)
+	l.entries = larger
 }
 
 // free makes nobody the owner of the place.
