@@ -15,6 +15,13 @@ func (s *settings) claims() ([]control.Claim, error) {
 		return nil, err
 	}
 	claims := []control.Claim{state, file}
+	if s.cniConf != "" {
+		cni, err := control.ClaimPath("CNI config", "--cni-conf", s.cniConf)
+		if err != nil {
+			return nil, err
+		}
+		claims = append(claims, cni)
+	}
 	if s.firewalled() {
 		claims = append(claims, s.tableClaim())
 	}

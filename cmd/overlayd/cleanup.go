@@ -61,6 +61,7 @@ func newCleanupCommand() *cobra.Command {
 	f.BoolVar(&o.state, "state", false, "remove the state directory too, and with it the node's identity")
 	f.BoolVar(&o.flannel, "flannel", false, "remove what flannel left in the firewall too")
 	pathVar(f, &o.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that the daemon wrote for container engines")
+	pathVar(f, &o.cniConf, "cni-conf", "", "`FILE` with the CNI network config that the daemon wrote")
 	pathVar(f, &o.stateDir, "state-dir", defaultStateDir, "`DIR` in which the daemon keeps what survives a reboot")
 	pathVar(f, &o.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	tableVar(f, &o.table)
@@ -195,7 +196,7 @@ func (o *cleanup) firewall(context.Context) error {
 	return nil
 }
 
-// subnets removes the subnet file, unless somebody else wrote it.
+// subnets removes the subnet file, and the CNI config that goes with it, unless somebody else wrote it.
 func (o *cleanup) subnets(context.Context) error {
 	claim, err := o.fileClaim()
 	if err != nil {
@@ -205,7 +206,12 @@ func (o *cleanup) subnets(context.Context) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist) || !o.unclaimed(claim):
 		return nil
-	case err == nil && file.IsAt(o.subnetFile):
+	case err == nil && file.At(o.subnetFile).IsThere():
+		if o.cniConf != "" && file.CNI(o.cniConf).IsThere() {
+			if err := o.remove("rm "+quote(o.cniConf), func() error { return os.Remove(o.cniConf) }); err != nil {
+				return err
+			}
+		}
 		return o.remove("rm "+quote(o.subnetFile), func() error { return os.Remove(o.subnetFile) })
 	}
 	_, err = fmt.Fprintf(o.stderr, "overlayd: %s stays, since overlayd did not write what is in it\n", o.subnetFile)

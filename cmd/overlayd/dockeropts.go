@@ -69,7 +69,7 @@ func (o *dockerOpts) run(stdout io.Writer) error {
 		_, err := stdout.Write(text)
 		return err
 	}
-	return node.WriteDockerFile(o.to, text)
+	return node.File{What: "docker options", Path: o.to, Text: text}.Write()
 }
 
 // checkRoutes refuses subnets that Docker could not serve.

@@ -213,10 +213,12 @@ func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	if err := d.openToWorld(n); err != nil {
 		return err
 	}
-	err := errors.Join(
-		node.Remember(d.stateDir, subnets),
-		d.promise.give(node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu, IPMasq: d.ipMasq}),
-	)
+	file := node.SubnetFile{Networks: n.Networks, Subnets: subnets, MTU: mtu, IPMasq: d.ipMasq}
+	files := []node.File{file.At(d.subnetFile)}
+	if d.cniConf != "" {
+		files = append(files, file.CNI(d.cniConf))
+	}
+	err := errors.Join(node.Remember(d.stateDir, subnets), d.promise.give(files...))
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
 	d := &daemon{settings: s, log: log, helpers: newHelpers(), firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
-	d.promise, d.held = &promise{path: s.subnetFile, log: log}, holding{}
+	d.promise, d.held = &promise{log: log}, holding{}
 	d.sayIneffective()
 	err := errors.Join(d.run(ctx), d.helpers.Close())
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -156,8 +156,13 @@ func (d *daemon) preflight() error {
 	if err := node.CheckNetAdmin(); err != nil {
 		return refuse(exitFailed, err, "run it as root, or grant it CAP_NET_ADMIN")
 	}
-	if err := node.CheckWritable(d.subnetFile); err != nil {
+	if err := node.CheckWritable("subnet file", "--subnet-file", d.subnetFile); err != nil {
 		return err
+	}
+	if d.cniConf != "" {
+		if err := node.CheckWritable("CNI config", "--cni-conf", d.cniConf); err != nil {
+			return err
+		}
 	}
 	if err := d.checkFirewall(); err != nil {
 		return err

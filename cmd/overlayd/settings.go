@@ -48,6 +48,7 @@ type settings struct {
 	forwardRules bool
 	table        string // nftables table
 	sysctl       bool
+	cniConf      string
 
 	foreign []flanneldFlag // which of flanneld's flags were given that have no counterpart
 	healthz healthz        // what flanneld's say of where to answer
@@ -89,6 +90,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	addressVar(f, &s.publicIP, "public-ip", "IPv4 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is4)
 	addressVar(f, &s.publicIPv6, "public-ipv6", "IPv6 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is6)
 	pathVar(f, &s.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that tells container engines the node's subnet")
+	pathVar(f, &s.cniConf, "cni-conf", "", "`FILE` to write a CNI network config to once the node is up, such as /etc/cni/net.d/10-overlayd.conflist")
 	pathVar(f, &s.stateDir, "state-dir", defaultStateDir, "`DIR` for what survives a reboot; hooks run in it")
 	pathVar(f, &s.runDir, "run-dir", defaultRunDir, "`DIR` for the control socket and what is void after a reboot")
 	choiceVar(f, &s.onExit, "on-exit", "`WHAT` a stop does to the overlay: auto, keep or teardown", "auto", "keep", "teardown")

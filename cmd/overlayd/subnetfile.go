@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"sync"
@@ -10,50 +11,58 @@ import (
 	"github.com/overlayd/overlayd/internal/node"
 )
 
-// subnetFileLook is how often the subnet file is looked at. Container engines read it when they start, so that seconds matter
-// little, and a look reads one small file.
-const subnetFileLook = 2 * time.Second
+// filesLook is how often the files for others are looked at. Container engines read them when they start, so that seconds matter
+// little, and a look reads small files.
+const filesLook = 2 * time.Second
 
-// A promise is the subnet file as it must be: somebody may delete or change it while the daemon runs.
+// A promise is what the daemon says in files to container engines, as these must be: somebody may delete or change one while the
+// daemon runs.
 type promise struct {
-	path string
-	log  *slog.Logger
+	log *slog.Logger
 
-	mu   sync.Mutex
-	file *node.SubnetFile // nil before the first
+	mu    sync.Mutex
+	files []node.File // nil before the first
 }
 
-// give writes the file, and has it kept like that from now on.
-func (p *promise) give(file node.SubnetFile) error {
+// give writes the files, in their order, and has them kept like that from now on.
+func (p *promise) give(files ...node.File) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.file = &file
-	return node.WriteSubnetFile(p.path, file)
+	p.files = files
+	for _, f := range files {
+		if err := f.Write(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// withdraw removes the file, unless somebody else has written it meanwhile.
+// withdraw removes the files, but for those that somebody else has written meanwhile.
 func (p *promise) withdraw() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.file == nil || !p.file.IsAt(p.path) {
-		return nil
+	var errs []error
+	for _, f := range p.files {
+		if f.IsThere() {
+			errs = append(errs, os.Remove(f.Path))
+		}
 	}
-	p.file = nil
-	return os.Remove(p.path)
+	p.files = nil
+	return errors.Join(errs...)
 }
 
-// keep writes the file again whenever it is missing or says something else, until the context ends, whose error it returns.
+// keep writes a file again whenever it is missing or says something else, until the context ends, whose error it returns.
 func (p *promise) keep(ctx context.Context) error {
 	trouble := ""
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(subnetFileLook):
+		case <-time.After(filesLook):
 		}
 		err := p.renew()
 		if err != nil && err.Error() != trouble {
-			p.log.Warn("subnet file is not as it should be", "err", err)
+			p.log.Warn("a file for container engines is not as it should be", "err", err)
 		}
 		trouble = ""
 		if err != nil {
@@ -65,12 +74,16 @@ func (p *promise) keep(ctx context.Context) error {
 func (p *promise) renew() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.file == nil || p.file.IsAt(p.path) {
-		return nil
+	var errs []error
+	for _, f := range p.files {
+		if f.IsThere() {
+			continue
+		}
+		err := f.Write()
+		if err == nil {
+			p.log.Warn(f.What+" was changed or deleted, and is as before again", "file", f.Path)
+		}
+		errs = append(errs, err)
 	}
-	err := node.WriteSubnetFile(p.path, *p.file)
-	if err == nil {
-		p.log.Warn("subnet file was changed or deleted, and is as before again", "file", p.path)
-	}
-	return err
+	return errors.Join(errs...)
 }

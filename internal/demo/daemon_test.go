@@ -124,7 +124,7 @@ func writeSubnetFile(own lease.Lease) error {
 	for p := range own.Paths() {
 		file.Subnets = append(file.Subnets, p.Subnet)
 	}
-	return nodepkg.WriteSubnetFile("/run/flannel/subnet.env", file)
+	return file.At("/run/flannel/subnet.env").Write()
 }
 
 // route makes the machine's routes those to the snapshot's leases, but for its own, and says so.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
-	"path/filepath"
 	"slices"
 )
 
@@ -52,16 +51,4 @@ func (s SubnetFile) dockerOptions(noIPMasq bool) (options []option) {
 	options = append(options, option{"MTU", fmt.Sprintf("--mtu=%d", s.MTU)})
 	slices.SortFunc(options, func(a, b option) int { return cmp.Compare(a.name, b.name) })
 	return options
-}
-
-// WriteDockerFile writes what DockerOptions returned, for all to read. Who reads it sees the old file or the new one, whole.
-func WriteDockerFile(path string, text []byte) error {
-	err := makeDir(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = replaceFile(path, text, 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("write docker options %s: %w", path, cause(err))
-	}
-	return nil
 }

@@ -21,22 +21,8 @@ type SubnetFile struct {
 	IPMasq   bool           // whether this node masquerades what leaves the overlay, so that its readers need not
 }
 
-// WriteSubnetFile writes the file, and the directories above it that are missing, for all to read whatever the umask. It
-// is safe to call it at any time: readers see the old file or the new one, whole, and a file that says the same stays
-// untouched.
-func WriteSubnetFile(path string, s SubnetFile) error {
-	err := makeDir(filepath.Dir(path), 0o755)
-	if err == nil {
-		err = replaceFile(path, s.text(), 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("write subnet file %s: %w", path, cause(err))
-	}
-	return nil
-}
-
-// IsAt reports whether the file at the path says just that.
-func (s SubnetFile) IsAt(path string) bool { return holds(path, s.text(), 0o644) }
+// At returns the file as it is at the path.
+func (s SubnetFile) At(path string) File { return File{"subnet file", path, s.text()} }
 
 func (s SubnetFile) text() []byte {
 	var text, plain []byte
@@ -62,7 +48,7 @@ func bridgeOf(subnet netip.Prefix) netip.Prefix {
 	return netip.PrefixFrom(subnet.Masked().Addr().Next(), subnet.Bits())
 }
 
-// ReadSubnetFile reads what WriteSubnetFile, flannel or a person wrote. Quotes, export, comments and unknown keys do no
+// ReadSubnetFile reads what overlayd, flannel or a person wrote. Quotes, export, comments and unknown keys do no
 // harm; nothing is expanded. An error is fs.ErrNotExist, or says in which line which key is wrong.
 func ReadSubnetFile(path string) (SubnetFile, error) {
 	text, err := os.ReadFile(path)
@@ -127,10 +113,10 @@ func (f family) appendTo(list *[]netip.Prefix) func(string) error {
 	}
 }
 
-// CheckWritable reports what would keep WriteSubnetFile from writing the path, and leaves nothing behind.
-func CheckWritable(path string) error {
+// CheckWritable reports what would keep the file from being written at the path that the flag names, and leaves nothing behind.
+func CheckWritable(what, flag, path string) error {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("subnet file %s: is a directory: name a file with --subnet-file", path)
+		return fmt.Errorf("%s %s: is a directory: name a file with %s", what, path, flag)
 	}
 	dir := filepath.Dir(path)
 	for absent(dir) {
@@ -138,7 +124,7 @@ func CheckWritable(path string) error {
 	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*")
 	if err != nil {
-		return fmt.Errorf("subnet file %s: cannot be written in %s: %w: name another place with --subnet-file", path, dir, cause(err))
+		return fmt.Errorf("%s %s: cannot be written in %s: %w: name another place with %s", what, path, dir, cause(err), flag)
 	}
 	f.Close()
 	return os.Remove(f.Name())

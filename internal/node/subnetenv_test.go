@@ -35,7 +35,7 @@ func TestTheSubnetFileHasFlannelsBytesAndThenOurs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "subnet.env")
-			must(t, node.WriteSubnetFile(path, test.file))
+			must(t, test.file.At(path).Write())
 			got, err := os.ReadFile(path)
 			must(t, err)
 			if diff := cmp.Diff(test.want, string(got)); diff != "" {
@@ -49,7 +49,7 @@ func TestTheSubnetFileIsForAllToReadWhateverTheUmask(t *testing.T) {
 	defer syscall.Umask(syscall.Umask(0o077))
 	root := t.TempDir()
 	path := filepath.Join(root, "run", "flannel", "subnet.env")
-	must(t, node.WriteSubnetFile(path, node.SubnetFile{MTU: 1500}))
+	must(t, node.SubnetFile{MTU: 1500}.At(path).Write())
 	mode(t, filepath.Join(root, "run"), 0o755)
 	mode(t, filepath.Join(root, "run", "flannel"), 0o755)
 	mode(t, path, 0o644)
@@ -59,7 +59,7 @@ func TestTheSubnetFileIsForAllToReadWhateverTheUmask(t *testing.T) {
 func TestTheSubnetFileIsReplacedOnlyWhenItDiffers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "subnet.env")
 	inode := func(mtu int) uint64 {
-		must(t, node.WriteSubnetFile(path, node.SubnetFile{MTU: mtu}))
+		must(t, node.SubnetFile{MTU: mtu}.At(path).Write())
 		info, err := os.Stat(path)
 		must(t, err)
 		return info.Sys().(*syscall.Stat_t).Ino
@@ -134,7 +134,7 @@ func TestCheckWritableLeavesNothingBehind(t *testing.T) {
 		"a place where nobody can write":      {"/proc/overlayd/subnet.env", "cannot be written in /proc: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := node.CheckWritable(test.path)
+			err := node.CheckWritable("subnet file", "--subnet-file", test.path)
 			if test.want == "" {
 				must(t, err)
 			} else {
@@ -145,9 +145,9 @@ func TestCheckWritableLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestWriteSubnetFileSaysWhyItCannot(t *testing.T) {
+func TestTheSubnetFileSaysWhyItCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
-	refused(t, node.WriteSubnetFile(dir, node.SubnetFile{}), "write subnet file "+dir)
+	refused(t, node.SubnetFile{}.At(dir).Write(), "write subnet file "+dir)
 	only(t, dir)
 	only(t, filepath.Dir(dir), filepath.Base(dir))
 }
