@@ -26,30 +26,37 @@ type OpenFunc = func(name string) (io.ReadCloser, error)
 // errUnknown answers for a command that is not the daemon's.
 var errUnknown = errors.New("not a command of the daemon")
 
-// answer answers one command.
+// answer answers a request.
 func (p *process) answer(ctx context.Context, fields []string, commands Commands) error {
 	r, err := requestOf(fields)
 	if err != nil {
 		return err
 	}
-	in := &inputs{given: r.streams}
 	var out, errOut printed
-	hc := interp.HandlerContext{
-		Env: expand.ListEnviron("PATH=" + r.path), Dir: r.dir,
-		Stdin: &lazyInput{in: in}, Stdout: &out, Stderr: &errOut,
-	}
+	hc := interp.HandlerContext{Env: expand.ListEnviron("PATH=" + r.path), Dir: r.dir, Stdout: &out, Stderr: &errOut}
 	flush := func() error { return errors.Join(out.flush(p.wire, msgStdout), errOut.flush(p.wire, msgStderr)) }
-	err = commands.Command(ctx, hc, r.argv, p.next(r.argv, flush), in.open)
-	switch status, ok := errors.AsType[interp.ExitStatus](err); {
-	case in.wants != nil:
-		return p.wire.send(msgInput, *in.wants)
-	case errors.Is(err, errUnknown):
-		return p.wire.send(msgUnknown)
-	case err != nil && !ok:
-		return p.wire.send(msgFailed, err.Error())
-	default:
-		return errors.Join(flush(), p.wire.send(msgStatus, strconv.Itoa(int(status))))
+	for done, argv := range r.lines {
+		in := &inputs{given: r.input}
+		r.input = nil // is the first line's
+		hc.Stdin = &lazyInput{in: in}
+		before, complained := len(out.text), len(errOut.text)
+		err = commands.Command(ctx, hc, argv, p.next(argv, flush), in.open)
+		if in.wants != nil { // and has only complained that it is not there
+			out.text, errOut.text = out.text[:before], errOut.text[:complained]
+			return errors.Join(flush(), p.wire.send(msgInput, strconv.Itoa(done), *in.wants))
+		}
+		if errors.Is(err, errUnknown) {
+			return errors.Join(flush(), p.wire.send(msgUnknown, strconv.Itoa(done)))
+		}
+		if err != nil {
+			break
+		}
 	}
+	status, ok := errors.AsType[interp.ExitStatus](err)
+	if err != nil && !ok {
+		return errors.Join(flush(), p.wire.send(msgFailed, err.Error()))
+	}
+	return errors.Join(flush(), p.wire.send(msgStatus, strconv.Itoa(int(status))))
 }
 
 // next is what a command calls for a program: for the command itself, or for one that is part of it.

@@ -15,40 +15,65 @@ import (
 // maxInput is how much a command of the daemon's may read, in bytes.
 const maxInput = 2 << 20
 
-// ask has the daemon answer a command, and hands to next what the daemon does not know.
+// ask has the daemon answer a command, or a chain of them, and hands to next what the daemon does not know.
 func (h *helper) ask(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	return func(ctx context.Context, argv []string) error {
 		hc := interp.HandlerCtx(ctx)
-		r := request{dir: hc.Dir, path: hc.Env.Get("PATH").String(), argv: argv}
-		for {
+		r := request{dir: hc.Dir, path: hc.Env.Get("PATH").String(), lines: h.lines(argv)}
+		for len(r.lines) > 0 {
 			a, err := h.exchange(ctx, r, next)
-			// What the command printed is passed on when others can ask again: who reads it may have to.
+			// What commands printed is passed on when others can ask again: who reads it may have to.
 			a.print(hc)
-			switch {
-			case err != nil:
+			if err != nil {
 				return err
-			case a.kind == msgUnknown:
-				return next(ctx, argv)
-			case a.kind == msgStatus:
+			}
+			switch a.kind {
+			case msgStatus:
 				status, err := exitStatus(a.text)
 				return errors.Join(status, err)
-			case a.kind == msgFailed:
+			case msgUnknown:
+				if err := next(ctx, r.lines[a.done]); err != nil {
+					return err
+				}
+				r.lines, r.input = r.lines[a.done+1:], nil
+			case msgInput:
+				if a.done > 0 {
+					r.lines, r.input = r.lines[a.done:], nil
+				}
+				text, err := input(ctx, hc, a.text)
+				if err != nil {
+					fmt.Fprintf(hc.Stderr, "%s: %v\n", r.lines[0][0], err)
+					return interp.ExitStatus(1)
+				}
+				r.input = append(r.input, a.text, text)
+			default:
 				return errors.New(a.text)
 			}
-			text, err := input(ctx, hc, a.text)
-			if err != nil {
-				fmt.Fprintf(hc.Stderr, "%s: %v\n", argv[0], err)
-				return interp.ExitStatus(1)
-			}
-			r.streams = append(r.streams, a.text, text)
 		}
+		return nil
 	}
 }
 
-// An answer is what the daemon said last, and what the command printed.
+// lines are the command lines of a chain, or the one that it is.
+func (h *helper) lines(argv []string) (lines [][]string) {
+	if argv[0] != h.chain {
+		return [][]string{argv}
+	}
+	for _, word := range argv {
+		if word == h.chain {
+			lines = append(lines, nil)
+			continue
+		}
+		lines[len(lines)-1] = append(lines[len(lines)-1], word)
+	}
+	return lines
+}
+
+// An answer is what the daemon said last, and what the commands printed.
 type answer struct {
 	kind        byte
-	text        string
+	done        int    // how many commands have been carried out
+	text        string // what else the message says
 	out, errOut strings.Builder
 }
 
@@ -83,10 +108,25 @@ func (h *helper) exchange(ctx context.Context, r request, program interp.ExecHan
 				return a, err
 			}
 		default:
-			a.kind, a.text = kind, strings.Join(fields, "")
-			return a, nil
+			return a, a.set(kind, fields, len(r.lines))
 		}
 	}
+}
+
+// set takes over the last message of an answer to a number of commands.
+func (a *answer) set(kind byte, fields []string, commands int) (err error) {
+	a.kind = kind
+	if kind == msgUnknown || kind == msgInput {
+		if len(fields) > 0 {
+			a.done, err = strconv.Atoi(fields[0])
+			fields = fields[1:]
+		}
+		if err != nil || a.done < 0 || a.done >= commands {
+			return fmt.Errorf("message %q tells of command %d of %d", kind, a.done+1, commands)
+		}
+	}
+	a.text = strings.Join(fields, "")
+	return nil
 }
 
 // program runs a program that a command of the daemon's wants run.

@@ -79,25 +79,45 @@ func exitStatus(text string) (status, err error) {
 	return interp.ExitStatus(n), nil
 }
 
-// A request is a command line that the daemon may know to answer.
+// A request is command lines that the daemon may know to answer, of which each is carried out if the one before succeeded.
 type request struct {
-	dir, path string   // the shell's working directory and its PATH
-	argv      []string // without what is of no use
-	streams   []string // pairs of a word and what can be read there, for words that name no file that the daemon could read
+	dir, path string     // the shell's working directory and its PATH
+	lines     [][]string // at least one, each with at least one word
+	input     []string   // pairs of a file's name, "" for stdin, and what the first line can read there
 }
 
 func (r request) fields() []string {
-	all := append([]string{r.dir, r.path, strconv.Itoa(len(r.argv))}, r.argv...)
-	return append(all, r.streams...)
+	all := []string{r.dir, r.path, strconv.Itoa(len(r.lines))}
+	for _, argv := range r.lines {
+		all = append(append(all, strconv.Itoa(len(argv))), argv...)
+	}
+	return append(all, r.input...)
 }
 
 func requestOf(fields []string) (r request, err error) {
-	if len(fields) < 4 {
-		return r, fmt.Errorf("command of %d strings", len(fields))
+	malformed := fmt.Errorf("command of %d strings", len(fields))
+	if len(fields) < 3 {
+		return r, malformed
 	}
+	r.dir, r.path = fields[0], fields[1]
 	n, err := strconv.Atoi(fields[2])
-	if err != nil || n < 1 || n > len(fields)-3 || (len(fields)-3-n)%2 != 0 {
-		return r, fmt.Errorf("command of %s words: %w", fields[2], errors.Join(err, errors.ErrUnsupported))
+	if err != nil || n < 1 {
+		return r, malformed
 	}
-	return request{dir: fields[0], path: fields[1], argv: fields[3 : 3+n], streams: fields[3+n:]}, nil
+	for rest := fields[3:]; ; {
+		if n == 0 && len(rest)%2 == 0 {
+			r.input = rest
+			return r, nil
+		}
+		if n == 0 || len(rest) < 2 {
+			return r, malformed
+		}
+		words, err := strconv.Atoi(rest[0])
+		if err != nil || words < 1 || words >= len(rest) {
+			return r, malformed
+		}
+		r.lines = append(r.lines, rest[1:1+words])
+		rest = rest[1+words:]
+		n--
+	}
 }

@@ -2,13 +2,16 @@ package helper
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/interp"
@@ -23,6 +26,7 @@ const socketFD = 3
 type helper struct {
 	text    func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc
 	mark    mark
+	chain   string                    // begins and separates the commands of a chain; see script.Chain
 	scripts map[string]*script.Script // by their text
 	memory  *os.File
 	initial int64 // memory at the start, in bytes
@@ -37,7 +41,7 @@ func Main(text func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc) error {
 	// What the daemon itself was given by mistake must not go on to programs. Old kernels cannot, and the socket matters most.
 	unix.CloseOnExec(socketFD)
 	_ = unix.CloseRange(socketFD, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	h := &helper{text: text, mark: markOf(os.Getpid()), scripts: map[string]*script.Script{}, wire: newWire(os.NewFile(socketFD, "daemon"))}
+	h := &helper{text: text, mark: markOf(os.Getpid()), chain: "chain-" + rand.Text(), scripts: map[string]*script.Script{}, wire: newWire(os.NewFile(socketFD, "daemon"))}
 	if err := h.settle(); err != nil {
 		return err
 	}
@@ -73,6 +77,7 @@ func Main(text func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc) error {
 
 func (h *helper) settle() (err error) {
 	unix.Umask(0o077)
+	runtime.GOMAXPROCS(1)   // one hook has nothing to do for more, and each thread more has to be woken
 	debug.SetGCPercent(400) // the heap is small, and what hooks may take is bounded otherwise
 	if err := h.mark.wear(); err != nil {
 		return fmt.Errorf("wear mark: %w", err)
@@ -116,15 +121,23 @@ func (h *helper) run(ctx context.Context, job Job) result {
 			return result{err: err, reuse: true}
 		}
 	}
+	began := time.Now()
 	clean, err := x.run(ctx, x.body(s, h.commands(job)))
-	reap()
+	if hasChildren() {
+		reap()
+	}
 	if x.umask {
 		unix.Umask(0o077)
 	}
 	return result{
 		Result: Result{x.stdout.result(), x.stderr.result()}, err: err,
-		reuse: clean && ctx.Err() == nil && h.resident() < h.initial+usedUp,
+		reuse: clean && ctx.Err() == nil && !h.isLarge(time.Since(began)),
 	}
+}
+
+// isLarge reports whether a hook that took so long has made this process large. To fill memory takes some time.
+func (h *helper) isLarge(took time.Duration) bool {
+	return took > 5*time.Millisecond && h.resident() > h.initial+usedUp
 }
 
 // script returns the parsed text. The five of a config are parsed once.
@@ -139,6 +152,7 @@ func (h *helper) script(text string) (*script.Script, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Chain(h.chain)
 	if len(h.scripts) >= 16 { // other configs were here
 		clear(h.scripts)
 	}
@@ -149,10 +163,17 @@ func (h *helper) script(text string) (*script.Script, error) {
 // commands are all that a job finds in-process: text tools, utilities, and what the daemon answers.
 func (h *helper) commands(job Job) middleware {
 	return func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+		ask := h.ask(next)
+		others := h.text(utilities(ask))
 		if job.Rehearsal {
-			return h.text(h.ask(next))
+			others = h.text(ask)
 		}
-		return h.text(utilities(h.ask(next)))
+		return func(ctx context.Context, argv []string) error {
+			if argv[0] == h.chain {
+				return ask(ctx, argv)
+			}
+			return others(ctx, argv)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // open opens a file for a redirection. Opening a named pipe, which waits for the other end, does so no longer than ctx.
-func open(ctx context.Context, path string, flag int, perm os.FileMode) (io.ReadWriteCloser, error) {
+func open(ctx context.Context, path string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
 	hc := interp.HandlerCtx(ctx)
 	if n := streamNumber(path); n >= 0 {
 		return openStream(hc, n, path, flag)
@@ -26,7 +26,7 @@ func open(ctx context.Context, path string, flag int, perm os.FileMode) (io.Read
 	if isFIFO(path) {
 		return openFIFO(ctx, path, flag)
 	}
-	return os.OpenFile(path, flag, perm)
+	return os.OpenFile(path, flag, 0o666) // and the umask; the shell asks for 0644
 }
 
 func absolute(dir, path string) string {

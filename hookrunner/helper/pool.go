@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 )
 
 // A Pool keeps helpers for as many hooks as run at once, from the first on. Its methods may be called concurrently.
@@ -93,67 +92,4 @@ func (p *Pool) give(h *process) bool {
 		p.idle = append(p.idle, h)
 	}
 	return !p.closed
-}
-
-// A watcher sees to it that a job ends in time and takes no more than it may.
-type watcher struct {
-	stop, done chan struct{}
-	broken     error // why the helper was killed
-}
-
-const (
-	// lookEvery is how often it is looked at what a hook takes.
-	lookEvery = 100 * time.Millisecond
-	// giveUp is how long after its time a helper has to say what became of the job.
-	giveUp = killDelay + 2*leaveDelay
-)
-
-func watch(ctx context.Context, h *process) *watcher {
-	w := &watcher{stop: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		defer close(w.done)
-		w.broken = w.watch(ctx, h)
-	}()
-	return w
-}
-
-// end ends the watch and returns why the helper had to be killed, if it had.
-func (w *watcher) end() error {
-	close(w.stop)
-	<-w.done
-	return w.broken
-}
-
-func (w *watcher) watch(ctx context.Context, h *process) error {
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	over := ctx.Done()
-	var late <-chan time.Time
-	for {
-		select {
-		case <-w.stop:
-			return nil
-		case <-over:
-			h.stop()
-			over, late = nil, time.After(giveUp)
-		case <-late:
-			return errors.Join(errors.New("it could not be interrupted"), h.mark.kill(0))
-		case <-look.C:
-			if err := h.mark.tooMuch(); err != nil {
-				return errors.Join(err, h.mark.kill(0))
-			}
-		}
-	}
-}
-
-// tooMuch says what is too much about the processes with the mark.
-func (m mark) tooMuch() error {
-	all := m.processes()
-	if len(all) > maxProcesses {
-		return fmt.Errorf("it had %d processes at once, more than %d", len(all), maxProcesses)
-	}
-	if taken := memory(all); taken > maxMemory {
-		return fmt.Errorf("it took %d MiB of memory, more than %d", taken>>20, maxMemory>>20)
-	}
-	return nil
 }

@@ -46,14 +46,20 @@ func (x *execution) interpret(ctx context.Context, s *script.Script, inProcess m
 	return shell.Run(ctx, s.File)
 }
 
+// utilityNames are those that coreutils.ExecHandler knows, but xargs, which starts programs of its own.
+var utilityNames = strings.Fields("base64 cat chmod cp find gunzip gzcat gzip ls mkdir mktemp mv rm shasum tar touch")
+
 // utilities answers core utilities in this process, if they are given no options, for which the real ones are better, and
 // no named pipes, in which they could not be interrupted, nor what the kernel tells of links, which the daemon knows better.
-// Where the real ones are not installed they take options as well. xargs is left out: it starts programs of its own.
+// Where the real ones are not installed they take options as well.
 func utilities(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	inProcess := coreutils.ExecHandler(next)
 	return func(ctx context.Context, argv []string) error {
+		if !slices.Contains(utilityNames, argv[0]) {
+			return next(ctx, argv)
+		}
 		hc := interp.HandlerCtx(ctx)
-		if argv[0] == "xargs" || slices.ContainsFunc(argv[1:], func(word string) bool {
+		if slices.ContainsFunc(argv[1:], func(word string) bool {
 			return namesStream(word) || strings.HasPrefix(word, "/sys/") || isFIFO(absolute(hc.Dir, word))
 		}) {
 			return next(ctx, argv)

@@ -17,10 +17,11 @@ const (
 	msgStdout  = 'o' // to the helper, in answer, as often as it takes: what the command prints
 	msgStderr  = 'e' // to the helper: likewise
 	msgProgram = 'p' // to the helper: argv of a program that is to run in the midst of the command
-	msgStatus  = 's' // in answer to msgProgram its exit status, in answer to msgCommand the command's, in decimal
-	msgUnknown = 'u' // to the helper: the command is none that the daemon answers
+	msgStatus  = 's' // in answer to msgProgram its exit status, in answer to msgCommand the last command's, in decimal
+	msgUnknown = 'u' // to the helper: how many commands were carried out before one that the daemon does not answer
 	msgFailed  = 'f' // to the helper, or in answer to msgProgram: why the hook cannot go on
-	msgInput   = 'i' // to the helper: the command is to be sent again with what can be read of a file, "" for its stdin
+	msgInput   = 'i' // to the helper: how many commands were carried out before one that is to be sent again with what can be
+	// read of a file, and the file's name, "" for stdin
 )
 
 // maxMessage bounds a message, in bytes. Nothing that is sent comes near.

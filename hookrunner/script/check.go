@@ -147,7 +147,7 @@ func umaskInside(file *syntax.File) (found *refusal) {
 	inside := func(nodes ...syntax.Node) {
 		for _, n := range nodes {
 			syntax.Walk(n, func(n syntax.Node) bool {
-				if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 && call.Args[0].Lit() == "umask" && found == nil {
+				if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 1 && call.Args[0].Lit() == "umask" && found == nil {
 					found = &refusal{call.Pos(), "umask in a subshell or function", useSh}
 				}
 				return found == nil
