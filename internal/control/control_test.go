@@ -289,7 +289,7 @@ func TestOnlyStatusIsServed(t *testing.T) {
 	defer serve(t, path, NewState(Facts{}))()
 	for request, want := range map[string]string{
 		"GET /v1/status":  "200 OK",
-		"GET /":           "404 Not Found",
+		"GET /v2/status":  "404 Not Found",
 		"POST /v1/status": "405 Method Not Allowed",
 	} {
 		conn, err := net.Dial("unix", path)
@@ -321,7 +321,7 @@ func TestFetchSaysWhatToDo(t *testing.T) {
 		"another version": {
 			old, "read status from " + old + ": it has version 2, and this program reads 1: use the daemon's own version of overlayd", nil,
 		},
-		"garbage": {garbled, "read status from " + garbled + ": unexpected EOF", nil},
+		"garbage": {garbled, "read /v1/status from " + garbled + ": unexpected EOF", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Fetch(t.Context(), tt.path)

@@ -163,7 +163,7 @@ func TestMonitoringIsAnsweredOverTCP(t *testing.T) {
 	if text := get("/metrics"); !strings.Contains(text, "\noverlayd_ready 1\n") {
 		t.Errorf("/metrics:\n%s", text)
 	}
-	for _, resource := range []string{"/", "/v1/lease"} {
+	for _, resource := range []string{"/v1", "/v1/lease"} {
 		if text := get(resource); !strings.HasPrefix(text, "404 ") {
 			t.Errorf("%s: %s", resource, text)
 		}
