@@ -270,6 +270,18 @@ func (l *ledger) all() []*entry {
 	return slices.AppendSeq(make([]*entry, 0, len(l.entries)), maps.Values(l.entries))
 }
 
+// some is what is owned at the places, in any order.
+func (l *ledger) some(places map[string]bool) (list []*entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range places {
+		if e, ok := l.entries[p]; ok {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
 // silent is what the kernel tells nothing of when it changes, in any order.
 func (l *ledger) silent() []*entry {
 	l.mu.Lock()

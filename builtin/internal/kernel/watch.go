@@ -36,21 +36,51 @@ type watch struct {
 	suspected map[string]bool   // scopes that were found damaged while a run was open
 	told      map[string]bool   // places whose loss has been told, and no run has mended since
 	due       chan struct{}     // a look at the kernel is due
+	places    map[string]bool   // where to look then
+	all       bool              // look everywhere
 }
 
 func newWatch() *watch {
 	return &watch{
 		open: map[string]bool{}, runs: map[string]uint64{}, suspected: map[string]bool{}, told: map[string]bool{},
-		due: make(chan struct{}, 1),
+		due: make(chan struct{}, 1), places: map[string]bool{},
 	}
 }
 
-// look makes a look at the kernel due.
-func (w *watch) look() {
+// look makes a look at the kernel due, at some places or, without any, at all.
+func (w *watch) look(places ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range places {
+		w.places[p] = true
+	}
+	if len(places) == 0 {
+		w.lookAnywhere()
+		return
+	}
+	w.isDue()
+}
+
+// lookAnywhere makes a look due at all there is. The lock is held.
+func (w *watch) lookAnywhere() {
+	w.all = true
+	w.isDue()
+}
+
+func (w *watch) isDue() {
 	select {
 	case w.due <- struct{}{}:
 	default: // it is already
 	}
+}
+
+// take says where to look, and forgets it.
+func (w *watch) take() (places map[string]bool, all bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	places, all = w.places, w.all
+	w.places, w.all = map[string]bool{}, false
+	return places, all
 }
 
 // isTold reports whether the loss of what was at the place has been told, and not been mended since.
@@ -78,7 +108,7 @@ func (w *watch) ended(scope string, touched map[string]bool, success bool) {
 	}
 	if w.suspected[scope] {
 		delete(w.suspected, scope)
-		w.look()
+		w.lookAnywhere()
 	}
 }
 
@@ -101,11 +131,10 @@ func (s *Scopes) Watch(ctx context.Context, interval time.Duration, damaged func
 	g.Go(func() error {
 		up := map[string]bool{}
 		return s.kernel.Watch(ctx, func(n Notice) {
-			switch {
-			case n.brings(up):
+			if n.brings(up) {
 				s.watch.tellAgain()
-			case s.concerns(n):
-				s.watch.look()
+			} else if places, concerns := s.concerns(n); concerns {
+				s.watch.look(places...)
 			}
 		})
 	})
@@ -117,19 +146,22 @@ func (s *Scopes) Watch(ctx context.Context, interval time.Duration, damaged func
 func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged func(scopes []string)) error {
 	next, poll := time.Now().Add(interval-rand.N(interval/5+1)), pollEvery
 	for {
+		entries := s.ledger.silent
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.watch.due:
-			next = time.Time{}
-		case <-time.After(min(time.Until(next), poll)):
-		}
-		entries := s.ledger.silent
-		if !next.After(time.Now()) {
-			next, entries = time.Now().Add(interval-rand.N(interval/5+1)), s.ledger.all
 			if err := pause(ctx, settle); err != nil {
 				return err
 			}
+			places, all := s.watch.take()
+			if entries = (func() []*entry { return s.ledger.some(places) }); all {
+				next = time.Time{}
+			}
+		case <-time.After(min(time.Until(next), poll)):
+		}
+		if !next.After(time.Now()) {
+			next, entries = time.Now().Add(interval-rand.N(interval/5+1)), s.ledger.all
 		}
 		began := time.Now()
 		scopes, err := s.audit(ctx, entries)
@@ -169,31 +201,35 @@ func (n Notice) brings(up map[string]bool) bool {
 	return false
 }
 
-// concerns reports whether the notice may be of damage to an owned object.
-func (s *Scopes) concerns(n Notice) bool {
-	if n.Object == nil {
-		return true
-	}
-	switch n.Object.(type) {
-	case Link, Device, Sysctl: // routes of a link that goes down vanish without a notice
-		return true
+// concerns reports whether the notice may be of damage to owned objects, and where; it may be anywhere when no place is said.
+func (s *Scopes) concerns(n Notice) (places []string, concerns bool) {
+	switch o := n.Object.(type) {
+	case nil, Link, Device, Sysctl: // routes of a link that goes down vanish without a notice
+		return nil, true
+	case Addr: // and so do those of one that loses its last address
+		if n.Gone {
+			return nil, true
+		}
 	case Rule: // one may be meant by what it does not say
-		return n.Gone
+		return nil, n.Gone
+	case Route:
+		if place, hidden := s.hidden(o); hidden && !n.Gone {
+			return []string{place}, true
+		}
 	}
-	key := n.Object.Key()
-	e, owned := s.ledger.at(key)
-	return n.Gone && (owned || s.ledger.hasBeside(key)) || owned && !e.holds([]Object{n.Object}) || !n.Gone && s.hides(n.Object)
+	for _, e := range s.ledger.sharing(n.Object.Key()) {
+		if n.Gone || !e.holds([]Object{n.Object}) {
+			places = append(places, e.place)
+		}
+	}
+	return places, len(places) > 0
 }
 
-// hides reports whether packets take the route, which is somebody else's, in place of one that is spread.
-func (s *Scopes) hides(o Object) bool {
-	r, ok := o.(Route)
-	if !ok {
-		return false
-	}
-	e, _ := s.ledger.at(Spread(r).Key())
+// hidden is the place of a spread route that packets do not take any more, but the other, which is somebody else's.
+func (s *Scopes) hidden(by Route) (place string, ok bool) {
+	e, _ := s.ledger.at(Spread(by).Key())
 	ours, ok := e.object.(Route)
-	return ok && ours.isSpread() && ours.isUnder(r)
+	return e.place, ok && ours.isSpread() && ours.isUnder(by)
 }
 
 // Audit compares what scopes own with what the kernel has, and returns the names of the damaged scopes whose loss has not been
@@ -281,7 +317,7 @@ func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (news []*entry, 
 	for scope := range s.watch.suspected {
 		if !s.watch.open[scope] { // its run ended while this looked
 			delete(s.watch.suspected, scope)
-			s.watch.look()
+			s.watch.lookAnywhere()
 		}
 	}
 	return news, scopes
