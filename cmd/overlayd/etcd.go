@@ -30,30 +30,30 @@ func newEtcdCluster(o etcd.DialOptions, prefix string, log *slog.Logger) (*etcdC
 // A waiting is how long to wait for an etcd that does not answer.
 type waiting struct {
 	silent  time.Duration // for one that may be down; 0 for without end
-	noRoute time.Duration // for one to which this machine knows no way
-}
-
-// lasts reports whether to go on after so long, with such an error.
-func (w waiting) lasts(waited time.Duration, err error) bool {
-	if errors.Is(err, etcd.ErrNoRoute) {
-		return waited < w.noRoute
-	}
-	return w.silent == 0 || waited < w.silent
+	noRoute time.Duration // for one to which this machine knows no way, and has known none in this time
 }
 
 // await makes sure of the cluster with one request, repeated while nobody answers for as long as the waiting lasts. Each time
 // that nobody did goes to say. It returns the network config that it has seen.
 func (c *etcdCluster) await(ctx context.Context, w waiting, say func(error)) (etcd.ConfigRead, error) {
 	began := time.Now()
+	routed := began
 	for delay := 500 * time.Millisecond; ; delay = min(2*delay, 5*time.Second) {
+		asked := time.Now()
 		read, err := c.Check(ctx)
-		waited := time.Since(began)
 		switch {
 		case ctx.Err() != nil:
 			return read, ctx.Err()
 		case !errors.Is(err, etcd.ErrUnreachable):
 			return read, err
-		case !w.lasts(waited, err):
+		}
+		waited, patience := time.Since(began), w.silent
+		if !errors.Is(err, etcd.ErrNoRoute) {
+			routed = asked
+		} else {
+			waited, patience = time.Since(routed), max(w.noRoute, time.Nanosecond)
+		}
+		if patience != 0 && waited >= patience {
 			return read, refuse(exitFailed, err, fmt.Sprintf("it was waited for %s: start etcd, or name another cluster with --etcd-endpoints", waited.Round(time.Second)))
 		}
 		say(err)

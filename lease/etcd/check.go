@@ -7,6 +7,7 @@ import (
 	"net"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -30,7 +31,7 @@ var (
 var ErrDenied = rpctypes.ErrPermissionDenied
 
 const (
-	checkPatience = 3 * time.Second // with each of Check's requests
+	checkPatience = 5 * time.Second // with each of Check's requests
 	checkDoubt    = time.Second     // until it is asked why there is no answer, which the client alone would never say
 )
 
@@ -101,30 +102,41 @@ type diagnosis struct{ error }
 // Unwrap makes the error one of its cause.
 func (d diagnosis) Unwrap() error { return d.error }
 
+// A finding is what is wrong with one endpoint.
+type finding struct {
+	silent error // ErrUnreachable or ErrNoRoute where nobody answers
+	err    error // nil where all is well
+}
+
 // diagnose asks each endpoint why a request had no answer, or only the error. Without an error it returns nil where somebody
 // answers.
 func (s *Store) diagnose(ctx context.Context, err error) error {
+	endpoints := s.client.Endpoints()
+	findings := make([]finding, len(endpoints))
+	var probes sync.WaitGroup
+	for i, endpoint := range endpoints {
+		probes.Go(func() { findings[i].silent, findings[i].err = probe(ctx, s.client, endpoint) })
+	}
+	probes.Wait()
 	kind := ErrNoRoute
 	var causes []string
-	for _, endpoint := range s.client.Endpoints() {
-		silent, err := probe(ctx, s.client, endpoint)
+	for i, f := range findings {
 		switch {
-		case silent == nil && err == nil:
+		case f.err != nil && f.silent == nil:
+			return f.err // it can be mended, which goes before what can be waited for
+		case f.err == nil:
 			kind = nil // somebody is there
-		case silent == nil:
-			return err // it can be mended, which goes before what can be waited for
-		case silent == ErrUnreachable && kind == ErrNoRoute:
-			kind = silent
+			continue
+		case kind == ErrNoRoute:
+			kind = f.silent
 		}
-		if err != nil {
-			causes = append(causes, fmt.Sprintf("%s: %v", endpoint, err))
-		}
+		causes = append(causes, fmt.Sprintf("%s: %v", endpoints[i], f.err))
 	}
 	switch {
 	case kind == nil && err == nil:
 		return nil
 	case kind == nil: // no leader, or overloaded
-		return fmt.Errorf("%w: %s: %w", ErrUnreachable, strings.Join(s.client.Endpoints(), ","), err)
+		return fmt.Errorf("%w: %s: %w", ErrUnreachable, strings.Join(endpoints, ","), err)
 	}
 	return fmt.Errorf("%w: %s", kind, strings.Join(causes, "; "))
 }
