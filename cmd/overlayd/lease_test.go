@@ -90,7 +90,7 @@ func TestAStopReleasesTheLeaseOnRequest(t *testing.T) {
 	left := map[string]int{}
 	for line := range strings.Lines(list()) {
 		cells := strings.Split(line, "\t")
-		left[cells[0]], _ = strconv.Atoi(cells[5])
+		left[cells[0]], _ = strconv.Atoi(cells[6])
 	}
 	for n, hours := range map[*cluster.Node]int{stays: 2, leaves: 24} {
 		if s := left[n.Subnets()]; s > hours*3600 || s < hours*3600-600 {
