@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
@@ -75,7 +76,7 @@ func (d *daemon) session(ctx context.Context, p *plan, reason hooks.Reason, revi
 	g.Go(func() (err error) {
 		if next, err = d.nextPlan(watching, p, revisions); err == nil {
 			cause := hooks.ErrConfigChanged
-			if next.inherits = p.handsOverTo(next); next.inherits {
+			if next.inherits = builtin.HandsOver(p.network, next.network); next.inherits {
 				cause = hooks.ErrHandedOver
 			}
 			change(cause)

@@ -31,14 +31,6 @@ type plan struct {
 	inherits bool // what the plan before has made is in place
 }
 
-// handsOverTo reports whether the next plan's backend can take over what this one's has made: both are native, and no node
-// needs another subnet. An address family may be added, or go.
-func (p *plan) handsOverTo(next *plan) bool {
-	native := func(p *plan) bool { return slices.Contains(builtin.NativeTypes, p.network.Backend.Type) }
-	fit := func(a, b lease.Pool) bool { return a == b || a == lease.Pool{} || b == lease.Pool{} }
-	return native(p) && native(next) && fit(p.network.V4, next.network.V4) && fit(p.network.V6, next.network.V6)
-}
-
 // A backend is what connects the subnets, and what its stop does.
 type backend struct {
 	hooks.Backend

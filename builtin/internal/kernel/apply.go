@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -62,6 +63,19 @@ type part struct {
 	claimed bool
 	needed  bool // the kernel does not have it
 	done    bool
+}
+
+// gentle is the operation without what is so already of a WireGuard peer's prefixes: to replace them takes them away for a
+// moment, in which packets are lost.
+func (p *part) gentle() Op {
+	peer, ok := p.op.Object.(Peer)
+	have, had := p.have.(Peer)
+	if !ok || !had || !peer.ReplaceIPs || len(peer.AllowedIPs) != len(have.AllowedIPs) ||
+		slices.ContainsFunc(peer.AllowedIPs, func(ip netip.Prefix) bool { return !have.allows(ip.Masked()) }) {
+		return p.op
+	}
+	peer.AllowedIPs, peer.ReplaceIPs = nil, false
+	return Op{p.op.Verb, peer}
 }
 
 // inverse brings back what was there.
@@ -235,7 +249,7 @@ func (a *applying) carryOut(ctx context.Context) {
 	ops, at := make([]Op, 0, len(a.parts)), make([]int, 0, len(a.parts))
 	for i, p := range a.parts {
 		if p.needed && a.errs[p.want] == nil {
-			ops, at = append(ops, p.op), append(at, i)
+			ops, at = append(ops, p.gentle()), append(at, i)
 		}
 	}
 	errs := a.kernel.Batch(ctx, ops)

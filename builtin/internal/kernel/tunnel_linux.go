@@ -188,8 +188,17 @@ func (t *tunnel) remindOfPort(name string) error {
 	return t.device.IpcSet(configText(wgtypes.Config{ListenPort: &port}))
 }
 
-// configure changes the device.
+// configure changes the device. A port that it has already it is not told, since it would close it for a moment.
 func (t *tunnel) configure(name string, c wgtypes.Config) error {
+	if c.ListenPort != nil {
+		now, err := t.read(name)
+		if err != nil {
+			return err
+		}
+		if now.ListenPort == *c.ListenPort && int64(now.ListenPort) == t.port.Load() {
+			c.ListenPort = nil
+		}
+	}
 	set := func() error { return t.device.IpcSet(configText(c)) }
 	if c.ListenPort == nil {
 		return set()
