@@ -22,7 +22,7 @@ func TestHookPlanSaysWhatWouldChangeAndTouchesNothing(t *testing.T) {
 			fmt.Sprintf("%s,%s,%s", other.Subnets(), other.Address(), strings.TrimSpace(mac)), "",
 		},
 		"a new peer": {"10.50.7.0/24,192.0.2.7,02:00:00:00:00:07", `ip route add 10.50.7.0/24 via 10.50.7.0 dev flannel-vxlan onlink
-ip neighbour replace 10.50.7.0 lladdr 02:00:00:00:00:07 dev flannel-vxlan nud permanent
+ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:07 dev flannel-vxlan nud permanent
 bridge fdb add 02:00:00:00:00:07 dev flannel-vxlan dst 192.0.2.7 self permanent
 `},
 	} {
