@@ -71,7 +71,7 @@ func (p Peer) merged(with Peer) Peer {
 		p.Keepalive = with.Keepalive
 	}
 	if with.ReplaceIPs {
-		p.AllowedIPs = nil
+		p.ReplaceIPs, p.AllowedIPs = true, nil
 	}
 	p.AllowedIPs = slices.Clone(p.AllowedIPs)
 	for _, ip := range with.AllowedIPs {
