@@ -19,7 +19,7 @@ type Notice struct {
 const (
 	// settle is how long a look at the kernel waits for more of what made it necessary.
 	settle = 10 * time.Millisecond
-	// restraint is how much longer than a look took the next one waits.
+	// restraint is how much longer than a look took the next one waits, if that found nothing. After one that did, more is likely.
 	restraint = 4
 	// pollEvery is how often to look at what the kernel tells nothing of, if it takes less than the pollThrift-th part of that.
 	pollEvery  = time.Second
@@ -167,10 +167,12 @@ func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("owned objects could not be looked at", "err", err)
 		}
+		rest := restraint * time.Since(began)
 		if len(scopes) > 0 {
+			rest /= restraint
 			damaged(scopes)
 		}
-		if err := pause(ctx, restraint*time.Since(began)); err != nil {
+		if err := pause(ctx, rest); err != nil {
 			return err
 		}
 	}
