@@ -18,9 +18,10 @@ import (
 func newToolCommands() (tools []*cobra.Command) {
 	for _, t := range [...]struct{ name, short string }{
 		{"ip", "Show and change links, addresses, routes, rules and neighbours, as ip does"},
-		{"bridge", "Show and change forwarding entries, as bridge does"},
+		{"bridge", "Show and change forwarding entries and ports, as bridge does"},
 		{"wg", "Show and change WireGuard devices, as wg does"},
-		{"arp", "Change neighbours, as arp does"},
+		{"arp", "Show and change neighbours, as arp does"},
+		{"sysctl", "Show and change settings of the network, as sysctl does"},
 	} {
 		tools = append(tools, &cobra.Command{
 			Use:                t.name + " ARGUMENTS",

@@ -29,16 +29,18 @@ var metrics = []struct {
 
 // RouteMetrics are all metrics of the route.
 func RouteMetrics(r Route) (list []RouteMetric) {
-	all := r.Metrics.with(nil)
+	if r.Metrics == nil && r.MTU == 0 && r.AdvMSS == 0 {
+		return nil
+	}
 	for _, m := range metrics {
-		value := all[m.word]
+		value := r.Metrics[m.word]
 		switch {
 		case m.word == "mtu" && r.MTU != 0:
 			value = strconv.Itoa(r.MTU)
 		case m.word == "advmss" && r.AdvMSS != 0:
 			value = strconv.Itoa(r.AdvMSS)
 		}
-		locked := all["lock "+m.word] == "on"
+		locked := r.Metrics["lock "+m.word] == "on"
 		if value != "" || locked {
 			list = append(list, RouteMetric{m.word, value, locked})
 		}
