@@ -84,17 +84,23 @@ type Run struct {
 }
 
 // Command carries out a command line of the hook where hc says, and what it does belongs to the run. It hands what it does not
-// know, as it is, to next. Its errors wrap an interp.ExitStatus where the command failed. It opens files for reading by open,
+// know, and what needs nothing of the kernel, as it is, to next. Its errors wrap an interp.ExitStatus where the command failed. It opens files for reading by open,
 // and reads all that it wants to read before it changes anything.
 func (r *Run) Command(ctx context.Context, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, open command.OpenFunc) error {
 	if rehearsal := r.set.rehearsal; rehearsal != nil {
 		next = rehearsal.note
+	}
+	if command.IsText(argv) {
+		return next(ctx, argv)
 	}
 	return command.Run(ctx, r.run, hc, argv, next, open)
 }
 
 // Done returns what the run did in the kernel, as the command lines that do the same.
 func (r *Run) Done() []string { return r.run.Done() }
+
+// Answers reports whether hooks find a command of that name here.
+func Answers(name string) bool { return command.Known(name) }
 
 // TextTools answers the commands that need nothing of the kernel: cut, head, tail, tee, tr, and the keys of wg. It hands all
 // others, whole, to next. See interp.ExecHandlers.

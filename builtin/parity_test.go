@@ -267,9 +267,9 @@ func life(t *testing.T, e example, s side, name string) (steps []string) {
 // inRun answers the commands of a run in this process.
 func inRun(r *Run, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	open := func(name string) (io.ReadCloser, error) { return os.Open(name) }
-	return func(ctx context.Context, argv []string) error {
+	return TextTools(func(ctx context.Context, argv []string) error {
 		return r.Command(ctx, interp.HandlerCtx(ctx), argv, next, open)
-	}
+	})
 }
 
 func TestARunThatIsUndoneLeavesNothing(t *testing.T) {

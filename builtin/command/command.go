@@ -44,21 +44,24 @@ func Handler(k Kernel, next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 // Text returns a handler that carries out the commands that need no kernel, and hands all others to next.
 func Text(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	return func(ctx context.Context, argv []string) error {
-		switch argv[0] {
-		case "basename", "cut", "date", "dirname", "grep", "head", "hostname", "ls", "sleep", "sort", "tail", "tee", "tr", "uniq", "wc":
-		case "cat":
-			if slices.ContainsFunc(argv[1:], func(file string) bool { return strings.HasPrefix(path.Clean(file), "/sys") }) {
-				return next(ctx, argv)
-			}
-		case "wg":
-			if len(argv) < 2 || argv[1] != "genkey" && argv[1] != "genpsk" && argv[1] != "pubkey" {
-				return next(ctx, argv)
-			}
-		default:
+		if !IsText(argv) {
 			return next(ctx, argv)
 		}
 		return Run(ctx, nil, interp.HandlerCtx(ctx), argv, next, openFile)
 	}
+}
+
+// IsText reports whether a command is one that needs no kernel.
+func IsText(argv []string) bool {
+	switch argv[0] {
+	case "basename", "cut", "date", "dirname", "grep", "head", "hostname", "ls", "sleep", "sort", "tail", "tee", "tr", "uniq", "wc":
+		return true
+	case "cat":
+		return !slices.ContainsFunc(argv[1:], func(file string) bool { return strings.HasPrefix(path.Clean(file), "/sys") })
+	case "wg":
+		return len(argv) > 1 && (argv[1] == "genkey" || argv[1] == "genpsk" || argv[1] == "pubkey")
+	}
+	return false
 }
 
 // An OpenFunc opens a file for reading, by its absolute name.
@@ -97,6 +100,12 @@ const (
 	statusNotFound = 127
 	statusPipe     = 128 + 13
 )
+
+// Known reports whether there is a command of that name here.
+func Known(name string) bool {
+	_, known := lookup(name)
+	return known
+}
 
 // A tool is one program that is answered here.
 type tool struct {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hookrunner"
 	"github.com/overlayd/overlayd/lease"
 )
@@ -25,7 +26,7 @@ func newHookCheckCommand() *cobra.Command {
 			}
 			findings, err := lintNetwork(value)
 			if err != nil {
-				return err
+				return refuse(exitConfig, fmt.Errorf("%s: %w", args[0], err))
 			}
 			for _, f := range findings {
 				fmt.Fprintln(c.OutOrStdout(), f)
@@ -45,5 +46,8 @@ func lintNetwork(value []byte) ([]hookrunner.Finding, error) {
 		return nil, err
 	}
 	config, err := hookrunner.Parse(network.Backend.Raw)
-	return config.Lint(), err
+	if err != nil {
+		return nil, err
+	}
+	return config.Lint(network.V4.Network.IsValid(), network.V6.Network.IsValid(), builtin.Answers), nil
 }

@@ -17,7 +17,8 @@ const hookPlanHelp = `Run one hook of a network config against a copy of this ma
 ip, bridge and wg command lines. Nothing of the machine's network is touched.
 
 Programs other than the commands that overlayd has in-process are not run. They are listed, and taken to succeed in silence.
-Files below the working directory of hooks are copies; files that a hook names by an absolute path are the real ones.
+Files below the working directory of hooks are copies; all others can be read, and what would be written to them goes nowhere.
+A hook that another shell runs ("Shell" in the config) cannot be foreseen.
 
 The exit status is 1 when the hook would fail.`
 

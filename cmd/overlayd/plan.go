@@ -100,6 +100,9 @@ func (d *daemon) newBackend(b lease.Backend) (backend, error) {
 		if err != nil {
 			return backend{}, fmt.Errorf("parse extension backend: %w", err)
 		}
+		if d.rehearsal && config.Shell != "" {
+			return backend{}, fmt.Errorf("what %s does with hooks cannot be foreseen: only commands that run in-process can", config.Shell)
+		}
 		runner := hookrunner.New(config, hookrunner.Options{
 			Dir: d.stateDir, Helpers: d.helpers, Rehearsal: d.rehearsal, Logger: d.log,
 			Begin: func(scope string) hookrunner.Run { return d.commands.Begin(scope) }, Report: d.report,

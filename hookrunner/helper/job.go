@@ -15,7 +15,8 @@ type Job struct {
 	Dir       string   // where it runs, absolute
 	Env       []string // its whole environment, "name=value"
 	Stdin     string   // at most 64 KiB
-	Rehearsal bool     // neither programs nor utilities are run: the daemon is asked for all commands but text tools
+	Rehearsal bool     // nothing outside of Dir is written, and neither programs nor utilities are run: the daemon is asked for all
+	// commands but text tools
 }
 
 func (j Job) fields() []string {

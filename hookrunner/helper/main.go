@@ -163,10 +163,10 @@ func (h *helper) script(text string) (*script.Script, error) {
 // commands are all that a job finds in-process: text tools, utilities, and what the daemon answers.
 func (h *helper) commands(job Job) middleware {
 	return func(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
-		ask := h.ask(next)
+		ask := h.ask(h.text(next)) // a chain may have some of these
 		others := h.text(utilities(ask))
 		if job.Rehearsal {
-			others = h.text(ask)
+			others = job.rehearse(h.text(ask), ask)
 		}
 		return func(ctx context.Context, argv []string) error {
 			if argv[0] == h.chain {

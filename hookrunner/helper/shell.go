@@ -35,6 +35,10 @@ func (x *execution) interpret(ctx context.Context, s *script.Script, inProcess m
 		defer x.jobs.leave()
 		return commands(ctx, argv)
 	}
+	open := open
+	if x.job.Rehearsal {
+		open = x.openInRehearsal
+	}
 	shell, err := interp.New(
 		interp.Env(env), interp.Dir(x.job.Dir), interp.StdIO(x.stdin, x.stdout, x.stderr),
 		interp.CallHandler((&calls{execution: x, script: s}).handle), interp.OpenHandler(open),
@@ -49,13 +53,16 @@ func (x *execution) interpret(ctx context.Context, s *script.Script, inProcess m
 // utilityNames are those that coreutils.ExecHandler knows, but xargs, which starts programs of its own.
 var utilityNames = strings.Fields("base64 cat chmod cp find gunzip gzcat gzip ls mkdir mktemp mv rm shasum tar touch")
 
+// IsUtility reports whether a command is a core utility that needs no program.
+func IsUtility(name string) bool { return slices.Contains(utilityNames, name) }
+
 // utilities answers core utilities in this process, if they are given no options, for which the real ones are better, and
 // no named pipes, in which they could not be interrupted, nor what the kernel tells of links, which the daemon knows better.
 // Where the real ones are not installed they take options as well.
 func utilities(next interp.ExecHandlerFunc) interp.ExecHandlerFunc {
 	inProcess := coreutils.ExecHandler(next)
 	return func(ctx context.Context, argv []string) error {
-		if !slices.Contains(utilityNames, argv[0]) {
+		if !IsUtility(argv[0]) {
 			return next(ctx, argv)
 		}
 		hc := interp.HandlerCtx(ctx)
