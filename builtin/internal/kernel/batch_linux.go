@@ -3,6 +3,8 @@ package kernel
 import (
 	"context"
 	"fmt"
+
+	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
 // waiting is how many requests wait to be sent at most: those of some datagrams.
@@ -11,20 +13,52 @@ const waiting = 2048
 // Batch is part of Kernel.
 func (s *system) Batch(ctx context.Context, ops []Op) []error {
 	b := batch{s: s, ops: ops, numbers: s.numbers()}
-	for i, op := range ops {
-		switch op.Object.(type) {
+	for i := 0; i < len(ops); {
+		switch o := ops[i].Object.(type) {
 		case Addr, Route, Rule, Neigh, FDB:
 			if b.add(i); len(b.requests) == waiting {
 				b.flush(ctx)
 			}
+			i++
+		case Peer:
+			b.flush(ctx)
+			n := peersOf(o.Dev, ops[i:])
+			b.configure(ctx, i, n)
+			i += n
 		default: // takes more than a request, or others have to know its outcome
 			b.flush(ctx)
-			b.failed(i, s.Do(ctx, op))
+			b.failed(i, s.Do(ctx, ops[i]))
 			b.numbers = s.numbers()
+			i++
 		}
 	}
 	b.flush(ctx)
 	return b.errs
+}
+
+// peersOf is how many of the operations, from the first on, are of peers of the device.
+func peersOf(dev string, ops []Op) int {
+	for i, op := range ops {
+		if p, ok := op.Object.(Peer); !ok || p.Dev != dev {
+			return i
+		}
+	}
+	return len(ops)
+}
+
+// configure changes n peers of one device at once. When that fails, which says nothing of each, they are changed one by one.
+func (b *batch) configure(ctx context.Context, first, n int) {
+	ops := b.ops[first : first+n]
+	var peers []wgtypes.PeerConfig
+	for _, op := range ops {
+		peers = append(peers, peerConfig(op.Verb, op.Object.(Peer)))
+	}
+	if n > 1 && ctx.Err() == nil && b.s.configure(ops[0].Object.(Peer).Dev, wgtypes.Config{Peers: peers}) == nil {
+		return
+	}
+	for i, op := range ops {
+		b.failed(first+i, b.s.Do(ctx, op))
+	}
 }
 
 // A batch is operations of which some wait to be sent.

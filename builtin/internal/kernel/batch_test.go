@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -67,6 +68,30 @@ func TestABatchCarriesOutAllThatDoNotFail(t *testing.T) {
 			t.Errorf("without a failure: %v, want nil", errs)
 		}
 	})
+}
+
+func TestABatchOfWireGuardsPeers(t *testing.T) {
+	want := ""
+	for _, k := range []Kernel{NewFake(), openHere(t)} {
+		do(t, k, Op{Add, Link{Name: "wg", Kind: "wireguard"}})
+		second := Peer{Dev: "wg", PublicKey: PublicKey{8}, AllowedIPs: prefixes("10.50.8.0/24"), ReplaceIPs: true}
+		again := second
+		again.Endpoint = wgPeer.Endpoint
+		elsewhere := Peer{Dev: "nope", PublicKey: PublicKey{9}}
+		errs := k.Batch(t.Context(), []Op{{Set, wgPeer}, {Set, second}, {Set, again}, {Set, elsewhere}, {Set, elsewhere}, {Del, wgPeer}})
+		for i, err := range errs {
+			if (err != nil) != (i == 3 || i == 4) {
+				t.Errorf("%T: %d: %v", k, i, err)
+			}
+		}
+		got := describe(list(t, k, Peer{Dev: "wg"}))
+		if want == "" {
+			want = got
+		}
+		if diff := cmp.Diff(want, got); diff != "" || !strings.Contains(got, "192.0.2.7") {
+			t.Errorf("peers (-fake +linux):\n%s\n%s", diff, got)
+		}
+	}
 }
 
 func TestABatchEndsWithItsContext(t *testing.T) {

@@ -25,6 +25,10 @@ func (s *system) doDevice(verb Verb, d Device) error {
 
 // doPeer makes a peer that is not there and takes no offence at the removal of one, as wg does.
 func (s *system) doPeer(verb Verb, p Peer) error {
+	return s.configure(p.Dev, wgtypes.Config{Peers: []wgtypes.PeerConfig{peerConfig(verb, p)}})
+}
+
+func peerConfig(verb Verb, p Peer) wgtypes.PeerConfig {
 	peer := wgtypes.PeerConfig{
 		PublicKey: wgtypes.Key(p.PublicKey), Remove: verb == Del, UpdateOnly: verb == Change,
 		PresharedKey: (*wgtypes.Key)(p.Preshared), PersistentKeepaliveInterval: p.Keepalive, ReplaceAllowedIPs: p.ReplaceIPs,
@@ -37,7 +41,7 @@ func (s *system) doPeer(verb Verb, p Peer) error {
 			IP: a.Masked().Addr().AsSlice(), Mask: net.CIDRMask(a.Bits(), a.Addr().BitLen()),
 		})
 	}
-	return s.configure(p.Dev, wgtypes.Config{Peers: []wgtypes.PeerConfig{peer}})
+	return peer
 }
 
 // configure changes a device of this process directly, and any other through the kernel or its socket.
