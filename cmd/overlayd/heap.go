@@ -28,7 +28,7 @@ func sparing(ctx context.Context) error {
 			return nil
 		case <-time.After(heapInterval):
 		}
-		if used, idle := heap(); idle > used/5 {
+		if used, idle := heap(); idle > used/10 {
 			debug.FreeOSMemory()
 		}
 	}
