@@ -234,11 +234,10 @@ func sameAsMade(a, b Object) bool {
 		return ok && a == b
 	case Route:
 		b, ok := b.(Route)
-		if ok && len(a.Hops) == 1 && len(b.Hops) == 1 {
+		if ok && a.isPlain() && b.isPlain() {
 			x, y := a.Hops[0], b.Hops[0]
-			return a.Dst == b.Dst && x.Via == y.Via && x.Dev == y.Dev && x.Onlink == y.Onlink && a.Metric == b.Metric &&
-				a.Protocol == b.Protocol && a.Table == b.Table && a.Type == b.Type && a.Src == b.Src && a.Scope == b.Scope &&
-				a.MTU == b.MTU && a.AdvMSS == b.AdvMSS
+			return a.Dst == b.Dst && a.Metric == b.Metric && a.Protocol == b.Protocol && a.table() == b.table() &&
+				x.Via == y.Via && x.Dev == y.Dev && x.Onlink == y.Onlink && x.Weight == y.Weight
 		}
 	}
 	return a.command(Add) == b.command(Add)

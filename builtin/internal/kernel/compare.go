@@ -40,6 +40,13 @@ func compareLists(ctx context.Context, k Kernel, objects []Object) (differences 
 	return differences, nil
 }
 
+// isPlain reports whether the route says no more than its prefix, table, metric, protocol and only hop.
+func (r Route) isPlain() bool {
+	return len(r.Hops) == 1 && (r.Type == "" || r.Type == "unicast") && r.Table >= 0 &&
+		!r.From.IsValid() && r.TOS == 0 && !r.Src.IsValid() && r.Scope == "" && r.MTU == 0 && r.AdvMSS == 0 &&
+		len(r.Metrics) == 0 && r.Realms == 0 && r.NextHop == 0 && r.Expires == 0 && r.Pref == ""
+}
+
 // over are the routes that packets take instead of r, the best first.
 func over(r Route, have map[string][]Object) (routes []Route) {
 	for _, list := range have {

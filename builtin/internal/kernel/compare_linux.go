@@ -170,7 +170,11 @@ func (t *tableComparison) take(m []byte) {
 		return
 	}
 	if i, want, ok := t.at(have.seat); ok {
-		t.compare(i, want.is(have), m)
+		same := want.is(have)
+		if have.shared { // by several hops, which a row does not tell
+			same = isAs(t.objects[i], t.object(m, t.names))
+		}
+		t.compare(i, same, m)
 		return
 	}
 	if !have.isRoute() || t.family != unix.AF_INET || have.bits == 0 {

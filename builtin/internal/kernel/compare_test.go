@@ -64,7 +64,8 @@ func TestCompareTellsWhatIsNotAsDescribed(t *testing.T) {
 			"3 ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:98 dev vx nud permanent",
 			"5 bridge fdb add 02:00:00:00:00:99 dev vx dst 192.0.2.8 self permanent",
 		}},
-		{"there are more", []Op{{Append, behind(flood, "192.0.2.8")}, {Add, Neigh{IP: ip("10.50.8.0"), Dev: "vx", Address: station}}, {Add, beyond}}, nil},
+		{"there are more", []Op{{Append, behind(flood, "192.0.2.8")}, {Append, via(toPeer6, "fd00:9::")},
+			{Add, route(theirs, func(r *Route) { r.TOS = 16 })}, {Add, Neigh{IP: ip("10.50.8.0"), Dev: "vx", Address: station}}, {Add, beyond}}, nil},
 		{"a spread route is under others", []Op{{Add, theirs}, {Add, foreign}}, []string{
 			"0 ip route add 10.50.7.0/24 via 10.50.7.0 dev vx onlink over it",
 			"0 ip route add 10.50.7.0/24 via 10.50.7.0 dev vx onlink metric 7 proto 4 over it",

@@ -44,7 +44,7 @@ const lasts = netlink.NUD_PERMANENT | netlink.NUD_NOARP
 // is reports whether all that is said of the row, as it was made, is true of the other in its seat.
 func (r row) is(have row) bool {
 	if r.isRoute() {
-		return r.kind == have.kind && unsaidOr(r.protocol, have.protocol) && unsaidOr(r.link, have.link) && unsaidOr(r.via, have.via) && !have.shared
+		return r.kind == have.kind && unsaidOr(r.protocol, have.protocol) && unsaidOr(r.link, have.link) && r.via == have.via
 	}
 	if r.table.family == unix.AF_BRIDGE {
 		return unsaidOr(r.via, have.via) && have.state&lasts != 0
@@ -88,10 +88,7 @@ func (n numbers) onLink(r row, ok bool, dev string) (row, bool, error) {
 }
 
 func (n numbers) routeRow(o Route) (row, bool, error) {
-	simple := len(o.Hops) == 1 && (o.Type == "" || o.Type == "unicast") && o.Table >= 0 &&
-		!o.Src.IsValid() && o.Scope == "" && o.MTU == 0 && o.AdvMSS == 0 && o.Metrics == nil && o.TOS == 0 && !o.From.IsValid() &&
-		o.Realms == 0 && o.NextHop == 0 && o.Expires == 0 && o.Pref == ""
-	if !simple {
+	if !o.isPlain() {
 		return row{}, false, nil
 	}
 	index, err := n.of(o.Hops[0].Dev)

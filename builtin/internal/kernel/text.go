@@ -28,7 +28,10 @@ func (r Route) Key() string {
 	if metric == 0 && r.Dst.Addr().Is6() {
 		metric = defaultMetric6
 	}
-	key := fmt.Sprintf("route %d %s %d", r.table(), r.Dst.Masked(), metric)
+	b := append(make([]byte, 0, 64), "route "...)
+	b = append(strconv.AppendInt(b, int64(r.table()), 10), ' ')
+	b = append(r.Dst.Masked().AppendTo(b), ' ')
+	key := string(strconv.AppendInt(b, int64(metric), 10))
 	if r.TOS != 0 {
 		key += fmt.Sprintf(" tos %#x", r.TOS)
 	}
