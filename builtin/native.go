@@ -244,11 +244,10 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 // ours are a peer's objects with the marks of a native backend's, and routes with metrics of their own.
 func ours(objects []kernel.Object) []kernel.Object {
 	for i, o := range objects {
-		o = kernel.Marked(o)
 		if r, ok := o.(kernel.Route); ok {
-			o = kernel.Spread(r)
+			r.Protocol = kernel.Protocol
+			objects[i] = kernel.Spread(r)
 		}
-		objects[i] = o
 	}
 	return objects
 }

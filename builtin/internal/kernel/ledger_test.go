@@ -162,6 +162,32 @@ func TestALedgerThatGrowsIsWrittenAnew(t *testing.T) {
 	}
 }
 
+func TestRecordsAreTheSameHoweverTheyAreWritten(t *testing.T) {
+	ours := Spread(toPeer)
+	ours.Protocol = Protocol
+	odd := neigh
+	odd.Dev = `a<"b`
+	for _, tt := range []struct {
+		object Object
+		fast   bool
+	}{
+		{toPeer, true}, {toPeer6, true}, {ours, true}, {neigh, true}, {neigh6, true}, {remote, true}, {flood, true}, {direct, false}, {odd, false},
+		{route(ours, func(r *Route) { r.Hops = []Hop{{Via: ip("192.0.2.7"), Dev: "eth0"}} }), true},
+		{route(ours, func(r *Route) { r.TOS = 16 }), false}, {route(ours, func(r *Route) { r.Table = 7 }), false},
+		{FDB{Address: station, Dev: "vx", Dst: ip("192.0.2.7"), State: "static"}, false}, {vx, false},
+	} {
+		r := entry{scope: "10.50.7.0/24", place: tt.object.Key(), object: tt.object}.record()
+		want, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := r.AppendJSON(nil)
+		if ok != tt.fast || ok && string(got) != string(want) {
+			t.Errorf("got  %s, %t\nwant %s, %t", got, ok, want, tt.fast)
+		}
+	}
+}
+
 func TestRecordsKeepAllButSecrets(t *testing.T) {
 	keepalive := 25 * time.Second
 	link := vx
