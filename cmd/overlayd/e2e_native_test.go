@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/hooks"
@@ -221,7 +222,7 @@ func TestARestartOfANativeBackendLosesNoPacket(t *testing.T) {
 			w.up(nodes...)
 			w.reach(nodes...)
 			restarted := nodes[1]
-			before := restarted.Subnets()
+			before, links := restarted.Subnets(), w.links(restarted)
 			losses := w.unharmed(nodes, func() {
 				for _, end := range []func(){
 					func() { must(t, restarted.Stop(w.ctx)) },
@@ -236,8 +237,11 @@ func TestARestartOfANativeBackendLosesNoPacket(t *testing.T) {
 			if after := restarted.Subnets(); after != before {
 				t.Errorf("subnet was %s, and is %s", before, after)
 			}
-			if !strings.Contains(backend, "wireguard") {
+			if !strings.Contains(backend, "wireguard") || makes(t, "wireguard") { // in userspace it ends with the daemon
 				w.wantNoLoss(losses)
+				if diff := cmp.Diff(links, w.links(restarted)); diff != "" {
+					t.Errorf("links (-before +after):\n%s", diff)
+				}
 			}
 			log, err := os.ReadFile(restarted.Log())
 			if at := "msg=\"hooks ran\" hook=SubnetAdd reason=start peers=2 failed=0"; err != nil || bytes.Count(log, []byte(at)) < 3 {
@@ -247,6 +251,36 @@ func TestARestartOfANativeBackendLosesNoPacket(t *testing.T) {
 				t.Log(l)
 			}
 			w.reach(nodes...)
+		})
+	}
+}
+
+// links are the numbers, names and kinds of the node's links, and the public keys of those of WireGuard.
+func (w *world) links(n *cluster.Node) string {
+	w.Helper()
+	text, err := n.Shell(`for l in $(ls /sys/class/net); do echo $(cat /sys/class/net/$l/ifindex) $l; done; wg show all public-key`)
+	must(w.T, err)
+	return text
+}
+
+func TestTheStatusTellsWhereWireGuardRuns(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	config, _ := example(t, "wireguard")
+	for backend, config := range map[string][]byte{"native": network(onlyV4, `{"Type": "wireguard"}`), "hooks": config} {
+		t.Run(backend, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, config, 1)
+			n := w.Nodes()[0]
+			w.up(n)
+			where, words := "userspace", "WireGuard in this process"
+			if makes(t, "wireguard") {
+				where, words = "kernel", "WireGuard in the kernel"
+			}
+			status, err := n.Status(w.ctx)
+			if text := w.status(n); err != nil || status.Node.WireGuard != where || !strings.Contains(text, words) {
+				t.Errorf("it is in %q, %v, want %q; status says\n%s", status.Node.WireGuard, err, where, text)
+			}
 		})
 	}
 }

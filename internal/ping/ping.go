@@ -42,6 +42,9 @@ func protocolOf(a netip.Addr) protocol {
 const (
 	Small     = 84    // bytes of a small IP packet; what ping(8) sends over IPv4
 	maxPacket = 65535 // bytes of IPv4; IPv6's is a header more
+
+	// Bytes that the kernel may keep while this process waits for a busy machine. Each socket is told of all ICMP of its node.
+	room = 4 << 20
 )
 
 // A Pinger sends ICMP echoes from one address, one at a time. It needs CAP_NET_RAW.
@@ -62,6 +65,8 @@ func Listen(ctx context.Context, from netip.Addr) (*Pinger, error) {
 			for _, o := range p.options {
 				err = errors.Join(err, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
 			}
+			// Without the right to more room the usual one has to do.
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room)
 		})
 		return errors.Join(controlErr, err)
 	}}
