@@ -23,7 +23,8 @@ const subnets = "/coreos.com/network/subnets/"
 
 // A node takes a lease, holds it and watches the others, as a daemon does.
 type node struct {
-	id string
+	id    string
+	moves bool // to another lease, when it loses the one it has
 
 	mu    sync.Mutex
 	own   lease.Lease
@@ -51,17 +52,26 @@ func (c *cluster) join(n lease.Network) {
 }
 
 func (nd *node) run(ctx context.Context, m *lease.Manager, host byte) error {
-	own, err := m.Acquire(ctx, lease.Lease{V4: lease.Path{PublicIP: netip.AddrFrom4([4]byte{192, 0, 2, host})}})
-	if err != nil {
-		return err
+	for {
+		own, err := m.Acquire(ctx, lease.Lease{V4: lease.Path{PublicIP: netip.AddrFrom4([4]byte{192, 0, 2, host})}})
+		if err != nil {
+			return err
+		}
+		nd.setOwn(own)
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return m.Hold(ctx) })
+		g.Go(func() error { return m.Peers(ctx, nd.tell) })
+		if err := g.Wait(); !nd.moves || !errors.Is(err, lease.ErrLost) {
+			return err
+		}
+		nd.setOwn(lease.Lease{})
 	}
+}
+
+func (nd *node) setOwn(own lease.Lease) {
 	nd.mu.Lock()
+	defer nd.mu.Unlock()
 	nd.own = own
-	nd.mu.Unlock()
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return m.Hold(ctx) })
-	g.Go(func() error { return m.Peers(ctx, nd.tell) })
-	return g.Wait()
 }
 
 func (nd *node) tell(peers []lease.Lease) error {
