@@ -28,6 +28,8 @@ type watcher struct {
 
 func watch(ctx context.Context, h *process) *watcher {
 	w := &watcher{helper: h}
+	w.mu.Lock() // the first look may come before the rest is written
+	defer w.mu.Unlock()
 	w.timers = append(w.timers, time.AfterFunc(lookEvery, w.look))
 	w.unwatch = context.AfterFunc(ctx, w.stop)
 	return w
