@@ -55,9 +55,11 @@ oracle:
 	OVERLAYD_ORACLE_SEED=$(or $(SEED),$(shell date +%s)) OVERLAYD_ORACLE_LINES=6000 \
 	  go test -count 1 -timeout 20m -run TestAnyLine -v ./builtin/command
 
-# A million random histories of leases, checked against a model, and many of hooks, on the Fake and on Linux: hours.
+# A million random histories of leases, checked against a model, a thousand on a real etcd, and many of hooks, on the Fake and on
+# Linux: hours.
 model:
 	OVERLAYD_MODEL_CHECKS=1000000 go test -count 1 -timeout 0 -run TestNodesStayRight ./lease
+	OVERLAYD_MODEL_SEQUENCES=1000 go test -count 1 -timeout 0 -run TestNodesStayRight ./lease/etcd
 	OVERLAYD_MODEL_CHECKS=20000 OVERLAYD_KILLS=5000 go test -count 1 -timeout 0 \
 	  -run 'TestScopesKeepTheirPromises|TestAPeerThatChanges|TestKilledAtAnyMoment' ./builtin/internal/kernel
 
