@@ -82,9 +82,20 @@ func (r *Run) rename(ctx context.Context, op Op, inverse []Op) error {
 	var places []string
 	for _, e := range moved {
 		o := renamed(e.object, l.Name, l.Rename)
-		places = append(places, o.Key())
+		at := o.Key()
+		if s, ok := o.(Sysctl); ok {
+			at = s.place(e.scope)
+		} else if e.beside {
+			at = place(Append, o)
+		}
+		places = append(places, at)
 		r.scopes.ledger.free(e.place)
-		r.giveBack([]entry{{scope: e.scope, place: o.Key(), object: o}})
+		set := e.set
+		if set != nil {
+			s := renamed(*set, l.Name, l.Rename).(Link)
+			set = &s
+		}
+		r.giveBack([]entry{{scope: e.scope, place: at, object: o, set: set}})
 	}
 	r.undo = append(r.undo, func(ctx context.Context) error {
 		return r.takeBack(ctx, inverse, func() {

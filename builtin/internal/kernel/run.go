@@ -237,8 +237,8 @@ func (r *Run) change(ctx context.Context, op Op) error {
 	return r.carry(ctx, op, op.Object.Key(), undo)
 }
 
-// set changes a setting, which has to be given back as it was before any scope set it. One that cannot be read, and so has no
-// value to give back, belongs to nobody.
+// set changes a setting, which has to be given back as it was before any scope set it, once none wants it any more. One that
+// cannot be read, and so has no value to give back, belongs to nobody.
 func (r *Run) set(ctx context.Context, s Sysctl) error {
 	read := func() (Sysctl, bool) {
 		list, err := r.List(ctx, narrow(s))
@@ -252,16 +252,22 @@ func (r *Run) set(ctx context.Context, s Sysctl) error {
 		return r.scopes.kernel.Do(ctx, Op{Set, s})
 	}
 	s.Before = &have.Value
-	if was, owned := r.scopes.ledger.at(s.Key()); owned {
-		s.Before = was.object.(Sysctl).Before
+	undo := effect{inverse: []Op{{Set, have}}}
+	for _, e := range r.scopes.ledger.sharing(s.Key()) {
+		other := e.object.(Sysctl)
+		s.Before = other.Before
+		if e.scope != r.scope && oneBlank(other.Value) != oneBlank(s.Value) { // the last one wins
+			undo.lost = append(undo.lost, e)
+		}
 	}
-	if err := r.carry(ctx, Op{Set, s}, s.Key(), effect{inverse: []Op{{Set, have}}}); err != nil {
+	at := s.place(r.scope)
+	if err := r.carry(ctx, Op{Set, s}, at, undo); err != nil {
 		return err
 	}
 	// The kernel may have its own way to write the value.
 	if now, ok := read(); ok && now.Value != oneBlank(s.Value) {
 		s.Value = now.Value
-		return r.scopes.ledger.own(entry{scope: r.scope, place: s.Key(), object: s})
+		return r.scopes.ledger.own(entry{scope: r.scope, place: at, object: s})
 	}
 	return nil
 }

@@ -459,3 +459,48 @@ func TestHoldingsSayWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+func TestASettingThatSeveralWantIsGivenBackByTheLast(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		value := func() string { return list(t, k, forward)[0].(Sysctl).Value }
+		off := Sysctl{Name: forward.Name, Value: "0"}
+		do(t, k, Op{Set, off})
+		path := filepath.Join(t.TempDir(), "ledger")
+		scopes := scopesOn(t, k, path)
+		begin := func(name string, s Sysctl) *Run {
+			run := scopes.Begin(name)
+			do(t, run, Op{Set, s})
+			return run
+		}
+		clear := func(name string) {
+			t.Helper()
+			if err := scopes.Begin(name).Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		begin("a", forward).Keep()
+		begin("b", forward).Keep()
+		scopes = scopesOn(t, k, path)
+		clear("b")
+		if got := value(); got != "1" {
+			t.Fatalf("one still wants it, and it is %s", got)
+		}
+		// The last one wins, and does not if it fails.
+		before := owned(scopes)
+		if err := begin("b", off).Undo(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, owned(scopes)); diff != "" || value() != "1" {
+			t.Errorf("undone, it is %s, owned (-before +after):\n%s", value(), diff)
+		}
+		begin("b", off).Keep()
+		if names, err := scopes.Audit(t.Context()); len(names) > 0 || err != nil {
+			t.Errorf("damaged are %v, %v, want none", names, err)
+		}
+		begin("a", forward).Keep()
+		clear("a")
+		if got := value(); got != "0" || len(scopes.Names()) != 0 {
+			t.Errorf("cleared by all, it is %s, owned by %v", got, scopes.Names())
+		}
+	})
+}

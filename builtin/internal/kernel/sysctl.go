@@ -17,6 +17,9 @@ type Sysctl struct {
 // Key is "sysctl NAME".
 func (s Sysctl) Key() string { return "sysctl " + s.Name }
 
+// place is where the ledger has the setting of that scope: several may want it.
+func (s Sysctl) place(scope string) string { return s.Key() + " for " + scope }
+
 func (s Sysctl) command(verb Verb) string {
 	value := s.Value
 	if verb == Del && s.Before != nil {

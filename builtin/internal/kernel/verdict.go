@@ -69,6 +69,10 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 			}
 			alongside = append(alongside, undo.inverse...)
 		}
+		if _, sysctl := e.object.(Sysctl); sysctl && len(r.scopes.ledger.sharing(e.object.Key())) > 1 {
+			r.free([]entry{e}) // others want it still
+			continue
+		}
 		err := r.scopes.kernel.Do(ctx, Op{Del, exact(e.object)})
 		if r.mayBeThere(e.former) && (err == nil || errors.Is(err, fs.ErrNotExist)) {
 			err = r.scopes.kernel.Do(ctx, Op{Del, exact(e.former)})
