@@ -70,8 +70,11 @@ func (m *Manager) restore(ctx context.Context) error {
 			return err
 		}
 		own, err := m.rewrite(ctx, s)
-		if err == nil {
+		switch {
+		case err == nil:
 			m.setOwn(own)
+		case errors.Is(err, ErrKept): // it was another's in between
+			return fmt.Errorf("%w: %w", ErrLost, err)
 		}
 		if !errors.Is(err, ErrTaken) && !errors.Is(err, ErrLost) {
 			return err

@@ -130,3 +130,20 @@ func TestALeaseThatAnotherNodeTookIsLost(t *testing.T) {
 		})
 	}
 }
+
+// While nobody watched, the lease ended, another node took the subnet, and somebody reserved it for this one, by its address.
+func TestALeaseThatWasAnothersInBetweenIsLost(t *testing.T) {
+	inWorld(t, "", func(w *world) {
+		m := w.manager("a")
+		own := w.acquire(m, node(1))
+		w.store.Remove(own.Key())
+		other := w.manager("b", own.V4.Subnet)
+		if got := w.acquire(other, node(2)); got.Key() != own.Key() {
+			w.Fatalf("the other node has %s", got)
+		}
+		w.store.Put(own.Key(), `{"PublicIP":"192.0.2.1","PublicIPv6":null}`)
+		if err := m.Hold(w.Context()); !errors.Is(err, lease.ErrLost) {
+			w.Errorf("hold: got %v, want ErrLost", err)
+		}
+	})
+}
