@@ -100,7 +100,7 @@ func TestKilledAtAnyMomentAllThatIsThereIsOwned(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	path := filepath.Join(t.TempDir(), "ledger")
 	owned := 0
-	kills := 20
+	kills := 12
 	if n, err := strconv.Atoi(os.Getenv("OVERLAYD_KILLS")); err == nil {
 		kills = n
 	}

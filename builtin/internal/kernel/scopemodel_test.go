@@ -373,14 +373,14 @@ func playAll(t *testing.T, rt *rapid.T, k Kernel, moves []move) {
 
 // OVERLAYD_MODEL_CHECKS is how many sequences of up to 40 moves to try.
 func TestScopesKeepTheirPromisesWhateverHooksDo(t *testing.T) {
-	checks(t, "500")
+	checks(t, "300")
 	rapid.Check(t, func(rt *rapid.T) {
 		playAll(t, rt, NewFake(), drawMoves(rt, true))
 	})
 }
 
 func TestScopesKeepTheirPromisesOnLinux(t *testing.T) {
-	checks(t, "25")
+	checks(t, "15")
 	rapid.Check(t, func(rt *rapid.T) {
 		k, done := opened(t)
 		defer done()
@@ -539,7 +539,7 @@ func (s story) String() string {
 // However the first run for a peer ends, and whatever it was to make, the next one leaves what it would have left on a
 // machine where there was none.
 func TestAPeerThatChangesIsAsOneThatIsNew(t *testing.T) {
-	checks(t, "300")
+	checks(t, "120")
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawStory(rt, true)
 		if err := s.tell(t, faked, true); err != nil {
@@ -549,7 +549,7 @@ func TestAPeerThatChangesIsAsOneThatIsNew(t *testing.T) {
 }
 
 func TestAPeerThatChangesIsAsOneThatIsNewOnLinux(t *testing.T) {
-	checks(t, "20")
+	checks(t, "8")
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawStory(rt, false)
 		if err := s.tell(t, opened, false); err != nil {
