@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +71,17 @@ func (b *planned) meetPeers(ctx context.Context, node native.Node) error {
 	if err := b.makeWay(ctx, links); err != nil {
 		return err
 	}
-	return b.inScope(ctx, hooks.NodeScope, func(a *application) error { return a.apply(ctx, links) })
+	return b.giveWay(ctx, b.inScope(ctx, hooks.NodeScope, func(a *application) error { return a.apply(ctx, links) }))
+}
+
+// giveWay deletes what was set aside when an error says that something is in the way, such as a port, and a link of it may be
+// that. The next try finds the way clear, then.
+func (b *planned) giveWay(ctx context.Context, err error) error {
+	isLink := func(o kernel.Object) bool { _, link := o.(kernel.Link); return link }
+	if !errors.Is(err, fs.ErrExist) || !slices.ContainsFunc(b.set.scopes.Owned(aside+hooks.NodeScope), isLink) {
+		return err
+	}
+	return errors.Join(err, b.set.clearAside(ctx))
 }
 
 // makeWay deletes what was set aside when it has what the wanted links need: a VNI on its port, or WireGuard's ports.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/netip"
 	"path/filepath"
@@ -186,10 +185,7 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 		return a.clearAddresses(ctx, objects, node.Networks)
 	})
 	if err != nil {
-		if errors.Is(err, fs.ErrExist) { // what is left of another config may be what is in the way
-			err = errors.Join(err, b.set.clearAside(ctx))
-		}
-		return err
+		return b.giveWay(ctx, err)
 	}
 	b.mtu.Store(int64(smallestMTU(objects)))
 	b.mu.Lock()

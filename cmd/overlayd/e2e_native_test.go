@@ -73,7 +73,22 @@ func TestNodesOfANativeBackendReachEachOtherByTheWholePath(t *testing.T) {
 				return tt.mtu6
 			}
 			w.wantPaths(cluster.Pairs(nodes, nodes), want)
+			if strings.Contains(tt.backend, "wireguard") {
+				w.wantOffloads(nodes[0])
+			}
 		})
+	}
+}
+
+// wantOffloads looks whether WireGuard that runs in the daemon takes and gives packets of many segments.
+func (w *world) wantOffloads(n *cluster.Node) {
+	w.Helper()
+	if s, err := n.Status(w.ctx); err != nil || s.Node.WireGuard != "userspace" {
+		return // or it runs in the kernel, which does
+	}
+	text, err := n.Shell("command -v ip >/dev/null || exit 0; for l in $(ls /sys/class/net | grep flannel-wg); do ip -d link show $l; done")
+	if err != nil || text != "" && !strings.Contains(text, "vnet_hdr on") {
+		w.Errorf("%s: %v\n%s", n, err, text)
 	}
 }
 

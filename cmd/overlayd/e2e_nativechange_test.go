@@ -227,3 +227,76 @@ func TestWhatSomebodyTakesFromANativeBackendComesBack(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsInTheWayOfALinkIsNamedWhileTheEarlierConfigWorksOn(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	for theirs, want := range map[string]string{
+		"vxlan id 1 dev eth0 dstport 8472":                      "link theirs has VNI 1 (choose another one, or delete the link)",
+		"vxlan id 77 dev eth0 dstport 8472 local 127.0.0.1 gbp": "address already in use",
+	} {
+		t.Run(theirs, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldOver(t, network(onlyV4, `{"Type": "host-gw"}`), 2, false)
+			nodes := w.Nodes()
+			_, err := nodes[0].Shell("ip link add theirs type " + theirs + " && ip link set theirs up")
+			must(t, err)
+			w.up(nodes...)
+			w.reach(nodes...)
+			w.wantNoLoss(w.unharmed(nodes, func() {
+				w.put(defaultPrefix+"/config", string(network(onlyV4, `{"Type": "vxlan"}`)))
+				w.await(nodes[0], func(s control.Status) error {
+					if !strings.Contains(s.Node.Error, want) {
+						return fmt.Errorf("it is %q, and says %q, want %q", s.Node.State, s.Node.Error, want)
+					}
+					return nil
+				})
+			}))
+			_, err = nodes[0].Shell("ip link del theirs")
+			must(t, err)
+			w.awaitPeersUp(nodes[0], 1)
+			w.reach(nodes...)
+		})
+	}
+}
+
+func TestPeersThatSayNonsenseAreNamedAndHarmNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorldOver(t, network(onlyV4, `{"Type": "vxlan"}`), 2, false)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	mac, err := nodes[0].Shell("cat /sys/class/net/flannel.1/address")
+	must(t, err)
+	taken := map[string]bool{nodes[0].Subnets(): true, nodes[1].Subnets(): true}
+	octet, wants := 0, map[string]string{}
+	for lease, want := range map[string]string{
+		`{"PublicIP": "198.18.250.7", "BackendType": "vxlan", "BackendData": {"VNI": 1, "VtepMAC": "` + strings.TrimSpace(mac) + `"}}`: "has the address of this node's own",
+		`{"PublicIP": "198.18.250.7", "BackendType": "vxlan", "BackendData": {"VNI": 2, "VtepMAC": "02:00:00:00:00:07"}}`:              "its VNI is 2, and this node's is 1",
+		`{"PublicIP": "198.18.250.7", "BackendType": "vxlan"}`:                                                                         "does not say the address of its VTEP",
+		`{"PublicIP": "198.18.250.7", "BackendType": "wireguard", "BackendData": {}}`:                                                  `its backend is "wireguard", and this node's is "vxlan"`,
+		`{"PublicIP": "` + nodes[0].Address().String() + `", "BackendType": "vxlan", "BackendData": {"VtepMAC": "02:00:00:00:00:08"}}`: "is this node's own",
+	} {
+		for octet++; taken[fmt.Sprintf("10.50.%d.0/24", octet)]; octet++ {
+		}
+		wants[fmt.Sprintf("10.50.%d.0/24", octet)] = want
+		w.put(fmt.Sprintf("%s10.50.%d.0-24", subnetsKey, octet), lease)
+	}
+	w.await(nodes[0], func(s control.Status) error {
+		found := 0
+		for _, p := range s.Peers {
+			want, ok := wants[p.Paths[0].Subnet.String()]
+			if ok && !strings.Contains(p.Error, want) {
+				return fmt.Errorf("%s is %s: %q, want %q", p.Paths[0].Subnet, p.State, p.Error, want)
+			}
+			if ok {
+				found++
+			}
+		}
+		if found != len(wants) {
+			return fmt.Errorf("it knows %d of the %d", found, len(wants))
+		}
+		return nil
+	})
+	must(t, cluster.Reach(w.ctx, patience, cluster.Pairs(nodes, nodes), func(*cluster.Node) {}))
+}
