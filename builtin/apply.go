@@ -29,11 +29,16 @@ type application struct {
 func (b *planned) inScope(ctx context.Context, scope string, do func(*application) error) error {
 	a := &application{b, scope, b.set.scopes.Begin(scope)}
 	if err := do(a); err != nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
-		defer cancel()
-		return errors.Join(err, a.run.Undo(ctx))
+		return a.undo(ctx, err)
 	}
 	return a.run.Sweep(ctx)
+}
+
+// undo takes back what was done before the error.
+func (a *application) undo(ctx context.Context, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	return errors.Join(err, a.run.Undo(ctx))
 }
 
 // apply makes the objects be there, in their order.

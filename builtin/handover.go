@@ -20,10 +20,10 @@ const aside = "before "
 const (
 	// peerPatience is how long a peer has to be added before what led to it earlier is deleted: its node was about to follow
 	// the change when it said so in its lease, and sends by the earlier way until it has.
-	peerPatience = 2 * time.Second
+	peerPatience = 5 * time.Second
 	// nodePatience is how long after the last peer what the node needed for the earlier way goes. Peers that were slower may
 	// still send to it.
-	nodePatience = 3 * time.Second
+	nodePatience = 5 * time.Second
 	asidePause   = 100 * time.Millisecond // between two looks at what can be deleted
 )
 
@@ -71,7 +71,12 @@ func (b *planned) meetPeers(ctx context.Context, node native.Node) error {
 	if err := b.makeWay(ctx, links); err != nil {
 		return err
 	}
-	return b.giveWay(ctx, b.inScope(ctx, hooks.NodeScope, func(a *application) error { return a.apply(ctx, links) }))
+	a := &application{b, hooks.NodeScope, b.set.scopes.Begin(hooks.NodeScope)}
+	if err := a.apply(ctx, links); err != nil {
+		return b.giveWay(ctx, a.undo(ctx, err))
+	}
+	a.run.Keep() // PostStartup sweeps
+	return nil
 }
 
 // giveWay deletes what was set aside when an error says that something is in the way, such as a port, and a link of it may be

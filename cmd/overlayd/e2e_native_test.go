@@ -330,34 +330,34 @@ func (w *world) awaitPeersUp(n *cluster.Node, count int) {
 func TestNodesFollowFromOneNativeConfigToTheNext(t *testing.T) {
 	t.Parallel()
 	tools(t, "ip")
-	w := newWorldOver(t, network(dual, `{"Type": "vxlan"}`), 3, true)
-	nodes := w.Nodes()
-	w.up(nodes...)
-	w.reach(nodes...)
-	for _, tt := range []struct{ backend, links string }{
-		{`{"Type": "wireguard"}`, "1420 flannel-wg 1420 flannel-wg-v6"},
-		{`{"Type": "host-gw"}`, ""},
-		{`{"Type": "vxlan"}`, "1430 flannel-v6.1 1450 flannel.1"},
-		{`{"Type": "vxlan", "VNI": 2}`, "1430 flannel-v6.2 1450 flannel.2"},
-		{`{"Type": "vxlan", "VNI": 2, "MTU": 1400, "Learning": true, "DirectRouting": true}`, "1330 flannel-v6.2 1350 flannel.2"},
+	for _, tt := range []struct{ from, to, links string }{
+		{`{"Type": "vxlan"}`, `{"Type": "wireguard"}`, "1420 flannel-wg 1420 flannel-wg-v6"},
+		{`{"Type": "wireguard"}`, `{"Type": "host-gw"}`, ""},
+		{`{"Type": "host-gw"}`, `{"Type": "vxlan"}`, "1430 flannel-v6.1 1450 flannel.1"},
+		{`{"Type": "vxlan"}`, `{"Type": "vxlan", "VNI": 2, "MTU": 1400, "Learning": true, "DirectRouting": true}`, "1330 flannel-v6.2 1350 flannel.2"},
 	} {
-		losses := w.unharmed(nodes, func() {
+		t.Run(tt.from+" to "+tt.to, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldOver(t, network(dual, tt.from), 3, true)
+			nodes := w.Nodes()
+			w.up(nodes...)
+			w.reach(nodes...)
 			began := time.Now()
-			w.put(defaultPrefix+"/config", string(network(dual, tt.backend)))
-			for _, n := range nodes {
-				w.until(fmt.Sprintf("%s has the links of %s alone", n, tt.backend), func() error {
-					text, err := n.Shell("for l in $(ls /sys/class/net | grep flannel); do cat /sys/class/net/$l/mtu; echo $l; done | xargs")
-					if got := strings.TrimSpace(text); got != tt.links || err != nil {
-						return fmt.Errorf("it has %s, %v", got, err)
-					}
-					return nil
-				})
-				w.awaitPeersUp(n, 2)
-			}
-			t.Logf("%s: after %v", tt.backend, time.Since(began))
+			w.wantNoLoss(w.unharmed(nodes, func() {
+				w.change(nodes, network(dual, tt.to))
+				for _, n := range nodes {
+					w.until(fmt.Sprintf("%s has the links of %s alone", n, tt.to), func() error {
+						text, err := n.Shell("for l in $(ls /sys/class/net | grep flannel); do cat /sys/class/net/$l/mtu; echo $l; done | xargs")
+						if got := strings.TrimSpace(text); got != tt.links || err != nil {
+							return fmt.Errorf("it has %s, %v", got, err)
+						}
+						return nil
+					})
+				}
+			}))
+			t.Logf("complete after %v", time.Since(began))
+			w.reach(nodes...)
 		})
-		w.wantNoLoss(losses)
-		w.reach(nodes...)
 	}
 }
 
@@ -404,4 +404,30 @@ func (w *world) insideOf(n *cluster.Node, argv ...string) string {
 		w.Fatalf("%q: %v: %s", argv, err, &stderr)
 	}
 	return string(out)
+}
+
+func TestANodeThatIsKilledOnItsWayFromOneConfigToTheNextGoesOnFromThere(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	w := newWorldOver(t, network(dual, `{"Type": "vxlan"}`), 3, true)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	w.wantNoLoss(w.unharmed(nodes, func() {
+		w.put(defaultPrefix+"/config", string(network(dual, `{"Type": "vxlan", "VNI": 2}`)))
+		w.until("the new link is there beside the old one", func() error {
+			_, err := nodes[1].Shell("ip link show flannel.1 && ip link show flannel.2")
+			return err
+		})
+		nodes[1].Kill()
+		w.up(nodes[1])
+		w.until("the old links are gone", func() error {
+			text, err := nodes[1].Shell("ls /sys/class/net | grep flannel | xargs")
+			if got := strings.TrimSpace(text); got != "flannel-v6.2 flannel.2" || err != nil {
+				return fmt.Errorf("it has %s, %v", got, err)
+			}
+			return nil
+		})
+	}))
+	w.reach(nodes...)
 }
