@@ -39,6 +39,7 @@ func parseAddr(l *line, verb kernel.Verb) action {
 		a.Broadcast = edgeOf(p.reach(), p.spread == "+")
 	}
 	if status, why := p.livesBadly(); why != "" {
+		l.early = a.Dev // which ip looks for before
 		l.fail(status, "%s", why)
 	}
 	if a.AutoJoin && !a.Prefix.Addr().IsMulticast() {

@@ -31,7 +31,7 @@ func parseRouteGet(l *line) action {
 			q.UID = new(l.number(0, math.MaxUint32, "invalid UID\n"))
 		case l.take("fibmatch"):
 			q.Match = true
-		case l.elsewhere("notify", "connected", "vrf", "as", "sport", "dport", "ipproto", "help"), q.To.IsValid():
+		case l.elsewhere("from", "iif", "mark", "oif", "notify", "connected", "vrf", "uid", "fibmatch", "as", "sport", "dport", "ipproto", "help"), q.To.IsValid():
 			l.unknown()
 		default:
 			l.take("to")

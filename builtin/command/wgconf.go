@@ -54,6 +54,9 @@ func parseWGConf(l *line, verb string) action {
 func readConf(c *call, file string) (string, error) {
 	from := c.Stdin
 	if file != hookStdin {
+		if file == "" {
+			return "", fileFailure("fopen", syscall.ENOENT)
+		}
 		f, err := c.open(c.path(file))
 		if err != nil {
 			return "", fileFailure("fopen", err)
@@ -146,11 +149,15 @@ func (s *setting) peerEntry(l *line, section, key, value, entry string) {
 
 // confOps are the changes that make the device as the configuration says. All but addconf forget what it does not say.
 func (s *setting) confOps(ctx context.Context, c *call, verb string) (ops []kernel.Op, err error) {
+	if _, err := listTunnels(ctx, c, s.device.Name); err != nil {
+		text := "Unable to modify interface: No such device"
+		if verb == "syncconf" && len(s.peers) > 0 { // which wg compares first
+			text = "Unable to retrieve current interface configuration: No such device"
+		}
+		return nil, &failure{text: text, status: 1, cause: err}
+	}
 	if verb == "addconf" {
 		return s.ops(), nil
-	}
-	if _, err := listTunnels(ctx, c, s.device.Name); err != nil {
-		return nil, &failure{text: "Unable to modify interface: No such device", status: 1, cause: err}
 	}
 	there, err := list(ctx, c, kernel.Peer{Dev: s.device.Name})
 	for _, p := range there {
