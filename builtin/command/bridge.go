@@ -74,7 +74,9 @@ func parseFDB(l *line, verb kernel.Verb) action {
 			f.State = "dynamic"
 		case text == "":
 			l.take("to")
-			text = l.next()
+			if text = l.next(); text == "" { // which is an address to bridge, if a wrong one
+				l.unknownWord(text)
+			}
 		default:
 			l.unknown()
 		}

@@ -17,7 +17,7 @@ func parseSleep(l *line) action {
 	}
 	for l.more() {
 		word := l.next()
-		if strings.HasPrefix(word, "-") {
+		if strings.HasPrefix(word, "-") || l.more() && strings.Trim(word, "0123456789.smhd") != "" { // each of several wrong ones is told of
 			l.unknownWord(word)
 		}
 		digits, unit := word, time.Second

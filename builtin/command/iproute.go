@@ -19,7 +19,7 @@ func parseRoute(l *line, verb kernel.Verb) action {
 		p.word()
 	}
 	p.finish()
-	if verb == kernel.Del && !p.hasDst { // of which ip tells its usage
+	if !p.hasDst { // of which ip tells its usage
 		l.unknownWord("route")
 	}
 	a := change(verb, p.route)

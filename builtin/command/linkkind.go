@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mvdan.cc/sh/v3/interp"
 
@@ -124,7 +125,14 @@ func asPortSwitch(l *line, word string) string { return onOffOr(l, word, 1) }
 
 func onOffOr(l *line, word string, status interp.ExitStatus) string {
 	state := l.next()
-	if state != "on" && state != "off" {
+	switch { // which may be cut short, "o" being off
+	case state == "":
+		l.unknownWord(state)
+	case strings.HasPrefix("off", state):
+		return "off"
+	case strings.HasPrefix("on", state):
+		return "on"
+	default:
 		l.fail(status, "Error: argument of %q must be one of \"off\", \"on\", not %q", word, state)
 	}
 	return state
