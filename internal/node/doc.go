@@ -5,7 +5,7 @@
 //
 // The state directory survives a reboot and is nobody else's business: the node's identity, the subnets it held, and
 // what hooks put there. The run directory is void after a reboot. The subnet file is read by container engines and CNI
-// plugins, and has flannel's format.
+// plugins, and has flannel's format; options for dockerd and a CNI config are made of it.
 //
 // The package is for Linux, and knows neither etcd, nor hooks, nor the kernel layer: it only looks.
 package node
