@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -132,7 +133,35 @@ func showChanges(w io.Writer, old, new []byte) error {
 			return err
 		}
 	}
+	if impact := impactOf(old, new); impact != "" {
+		_, err := fmt.Fprintf(w, "running nodes follow: %s\n", followings[impact])
+		return err
+	}
 	return nil
+}
+
+// followings say what each impact means to people.
+var followings = map[builtin.Impact]string{
+	builtin.Live:  "live, no packet is lost",
+	builtin.Brief: "packets are lost for a second or so",
+	builtin.Full:  "the old overlay is removed before the new one is made",
+}
+
+// impactOf is what it costs a running cluster to go from one network config to another: the worst of its changed keys. It is ""
+// where no node could run with one of them, or they are the same.
+func impactOf(old, new []byte) (worst builtin.Impact) {
+	before, err := lease.ParseNetwork(old)
+	next, nextErr := lease.ParseNetwork(new)
+	if err != nil || nextErr != nil {
+		return ""
+	}
+	order := []builtin.Impact{"", builtin.Live, builtin.Brief, builtin.Full}
+	for _, c := range configChanges(old, new) {
+		if impact := builtin.ImpactOf(c.Key, before, next); slices.Index(order, impact) > slices.Index(order, worst) {
+			worst = impact
+		}
+	}
+	return worst
 }
 
 const configDiffHelp = `Show in which keys the network config of a file differs from the one in etcd, and what running nodes would do if it were

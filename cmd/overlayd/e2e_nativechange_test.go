@@ -12,7 +12,6 @@ import (
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/cluster"
 	"github.com/overlayd/overlayd/internal/control"
-	"github.com/overlayd/overlayd/lease"
 )
 
 // change writes the network config and waits until the nodes have it, and each other.
@@ -54,7 +53,7 @@ func TestAChangeOfAKeyCostsWhatItsImpactSays(t *testing.T) {
 			w.up(nodes...)
 			w.reach(nodes...)
 			for i, keys := range steps[1:] {
-				impact := worst(t, config(steps[i]), config(keys))
+				impact := impactOf(config(steps[i]), config(keys))
 				losses := w.unharmed(nodes, func() { w.change(nodes, config(keys)) })
 				if impact == builtin.Live && len(losses) > 0 {
 					t.Errorf("from %s to %s, which is %s: %v", steps[i], keys, impact, losses)
@@ -66,22 +65,6 @@ func TestAChangeOfAKeyCostsWhatItsImpactSays(t *testing.T) {
 			}
 		})
 	}
-}
-
-// worst is what the change of one config to the other costs.
-func worst(t *testing.T, before, next []byte) (impact builtin.Impact) {
-	t.Helper()
-	a, err := lease.ParseNetwork(before)
-	must(t, err)
-	b, err := lease.ParseNetwork(next)
-	must(t, err)
-	impact = builtin.Live
-	for _, c := range configChanges(before, next) {
-		if i := builtin.ImpactOf(c.Key, a, b); i == builtin.Full || i == builtin.Brief && impact == builtin.Live {
-			impact = i
-		}
-	}
-	return impact
 }
 
 func TestIPv6IsTurnedOnAndOffInARunningCluster(t *testing.T) {
