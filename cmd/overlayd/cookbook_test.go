@@ -77,7 +77,7 @@ func TestTheCookbookConnectsNodes(t *testing.T) {
 			gone, subnet := nodes[2], nodes[2].SubnetFile().Subnets[0]
 			must(t, gone.Stop(w.ctx), w.Release(w.ctx, gone))
 			w.until("nothing leads to a node that has left", func() error {
-				out, err := nodes[0].Shell(fmt.Sprintf("ip route show %s; ip -o link | grep -- -%s", subnet, strings.ReplaceAll(subnet.Addr().String(), ".", "-")))
+				out, err := nodes[0].Shell(fmt.Sprintf("ip route show %s; ip -o link | grep %x", subnet, subnet.Addr().AsSlice()))
 				if strings.TrimSpace(out) != "" {
 					return fmt.Errorf("%s%v", out, err)
 				}
