@@ -163,7 +163,11 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend.Backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
 		Memory: remembered, Effects: p.backend.effects(d.commands),
-		Ready: func(n hooks.Node) error { return d.ready(n, p.backend, began) },
+		Ready: func(n hooks.Node) error {
+			err := d.ready(n, p.backend, began)
+			began = time.Time{} // later times follow a repair or a change
+			return err
+		},
 	})
 	if d.ending(p.backend) == hooks.Teardown {
 		d.closeToWorld(ctx)
@@ -195,7 +199,8 @@ func (d *daemon) remember(ctx context.Context, p *plan) (*memory.Memory, error) 
 	return m, nil
 }
 
-// ready opens the node's subnet to the world, says in the subnet file which it is, and remembers it.
+// ready opens the node's subnet to the world, says in the subnet file which it is, and remembers it. The
+// start began then, or is none if that is zero.
 func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	mtu := b.mtu()
 	if mtu == 0 {
@@ -219,7 +224,11 @@ func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	}
 	d.state.SetMTU(mtu)
 	d.state.SetWireGuard(d.commands.WireGuard())
-	d.log.Info("up", "subnet", n.Lease.String(), "node", d.nodeID, "mtu", mtu, "took", time.Since(began))
+	facts := []any{"subnet", n.Lease.String(), "node", d.nodeID, "mtu", mtu}
+	if !began.IsZero() {
+		facts = append(facts, "took", time.Since(began))
+	}
+	d.log.Info("up", facts...)
 	return nil
 }
 
