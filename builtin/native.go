@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -105,12 +104,6 @@ type planned struct {
 	live   map[string]livePeer // peers that were added and not removed, by scope
 }
 
-// A livePeer is a peer that was added.
-type livePeer struct {
-	lease lease.Lease
-	since time.Time // when it was added for the first time as it is
-}
-
 // Check is part of Backend.
 func (b *planned) Check(n hooks.Node) error { return b.plan.Check(native.Node{Node: n}) }
 
@@ -195,67 +188,6 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 	}
 	b.mu.Unlock()
 	return nil
-}
-
-// SubnetAdd is part of hooks.Backend.
-func (b *planned) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lease) error {
-	if errs := b.Sync(ctx, call, []lease.Lease{peer}); errs != nil {
-		return errs[0]
-	}
-	return nil
-}
-
-// Sync is part of hooks.Syncer.
-func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease) []error {
-	node := b.node(ctx, call)
-	errs := make([]error, len(peers))
-	var wants []kernel.Want
-	var at []int // which peers' they are
-	for i, peer := range peers {
-		objects, err := b.peer(node, peer)
-		if errs[i] = err; err == nil {
-			wants, at = append(wants, kernel.Want{Scope: peer.String(), Objects: b.greet(call.Reason, peer.String(), ours(objects))}), append(at, i)
-		}
-	}
-	for i, err := range b.set.scopes.Apply(ctx, wants, b.isLive) {
-		errs[at[i]] = b.explain(err)
-	}
-	failed := false
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i, peer := range peers {
-		if errs[i] == nil {
-			b.live[peer.String()] = livePeer{peer, b.live[peer.String()].sinceOf(peer)}
-			continue
-		}
-		failed = true
-		errs[i] = fmt.Errorf("peer %s: %w", peer, errs[i])
-	}
-	if !failed {
-		return nil
-	}
-	return errs
-}
-
-// ours are a peer's objects with the marks of a native backend's, and routes with metrics of their own.
-func ours(objects []kernel.Object) []kernel.Object {
-	for i, o := range objects {
-		if r, ok := o.(kernel.Route); ok {
-			r.Protocol = kernel.Protocol
-			objects[i] = kernel.Spread(r)
-		}
-	}
-	return objects
-}
-
-func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error) {
-	if !strings.EqualFold(peer.BackendType, b.kind) {
-		return nil, fmt.Errorf("its backend is %q, and this node's is %q", peer.BackendType, b.kind)
-	}
-	if len(slices.Collect(n.Halves(peer))) == 0 {
-		return nil, errors.New("it has no subnet in an address family that this node uses")
-	}
-	return b.plan.Peer(n, peer)
 }
 
 // SubnetRemove is part of hooks.Backend.

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/overlayd/overlayd/internal/cluster"
+)
+
+// While the nodes go from one config to the next they ping each other. The old way is there until the new one works, where both
+// can be at once, and is gone in the end.
+func TestNodesFollowFromOneNativeConfigToTheNext(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	for _, tt := range []struct{ from, to, links string }{
+		{`{"Type": "vxlan"}`, `{"Type": "wireguard"}`, "1420 flannel-wg 1420 flannel-wg-v6"},
+		{`{"Type": "wireguard"}`, `{"Type": "host-gw"}`, ""},
+		{`{"Type": "host-gw"}`, `{"Type": "vxlan"}`, "1430 flannel-v6.1 1450 flannel.1"},
+		{`{"Type": "vxlan"}`, `{"Type": "vxlan", "VNI": 2, "MTU": 1400, "Learning": true, "DirectRouting": true}`, "1330 flannel-v6.2 1350 flannel.2"},
+	} {
+		t.Run(tt.from+" to "+tt.to, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldOver(t, network(dual, tt.from), 3, true)
+			nodes := w.Nodes()
+			w.up(nodes...)
+			w.reach(nodes...)
+			began := time.Now()
+			w.wantNoLoss(w.unharmed(nodes, func() {
+				w.change(nodes, network(dual, tt.to))
+				for _, n := range nodes {
+					w.until(fmt.Sprintf("%s has the links of %s alone", n, tt.to), func() error {
+						text, err := n.Shell("for l in $(ls /sys/class/net | grep flannel); do cat /sys/class/net/$l/mtu; echo $l; done | xargs")
+						if got := strings.TrimSpace(text); got != tt.links || err != nil {
+							return fmt.Errorf("it has %s, %v", got, err)
+						}
+						return nil
+					})
+				}
+			}))
+			t.Logf("complete after %v", time.Since(began))
+			w.reach(nodes...)
+		})
+	}
+}
+
+// A node's new key costs its peers the time in which the store tells them of it.
+func TestAKeyIsRotatedWhilePacketsPass(t *testing.T) {
+	t.Parallel()
+	tools(t, "wg", "nsenter")
+	w := newWorldOver(t, network(dual, `{"Type": "wireguard"}`), 3, true)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	rotated := nodes[1]
+	old, err := rotated.Shell("wg show flannel-wg public-key")
+	must(t, err)
+	losses := w.unharmed(nodes, func() {
+		key := w.insideOf(rotated, "overlayd", "wg", "rotate", "--state-dir", "/run/state")
+		if key == old {
+			t.Error("the key is the same")
+		}
+		for _, n := range []*cluster.Node{nodes[0], nodes[2]} {
+			w.until(fmt.Sprintf("%s knows the new key alone", n), func() error {
+				peers, err := n.Shell("wg show all peers; wg show all latest-handshakes | grep '" + strings.TrimSpace(key) + "'")
+				if strings.Contains(peers, strings.TrimSpace(old)) || strings.Count(peers, strings.TrimSpace(key)) != 4 || strings.Contains(peers, "\t0\n") {
+					return fmt.Errorf("it has\n%s%v", peers, err)
+				}
+				return nil
+			})
+		}
+	})
+	for _, l := range losses {
+		t.Log(l)
+	}
+	w.reach(nodes...)
+}
+
+// insideOf runs a program in the namespaces of the node's daemon, and returns what it printed.
+func (w *world) insideOf(n *cluster.Node, argv ...string) string {
+	w.Helper()
+	cmd := exec.CommandContext(w.ctx, "nsenter", append([]string{"-t", fmt.Sprint(n.PID()), "-n", "-m", "--"}, argv...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		w.Fatalf("%q: %v: %s", argv, err, &stderr)
+	}
+	return string(out)
+}
+
+func TestANodeThatIsKilledOnItsWayFromOneConfigToTheNextGoesOnFromThere(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	w := newWorldOver(t, network(dual, `{"Type": "vxlan"}`), 3, true)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	w.wantNoLoss(w.unharmed(nodes, func() {
+		w.put(defaultPrefix+"/config", string(network(dual, `{"Type": "vxlan", "VNI": 2}`)))
+		w.until("the new link is there beside the old one", func() error {
+			_, err := nodes[1].Shell("ip link show flannel.1 && ip link show flannel.2")
+			return err
+		})
+		nodes[1].Kill()
+		w.up(nodes[1])
+		w.until("the old links are gone", func() error {
+			text, err := nodes[1].Shell("ls /sys/class/net | grep flannel | xargs")
+			if got := strings.TrimSpace(text); got != "flannel-v6.2 flannel.2" || err != nil {
+				return fmt.Errorf("it has %s, %v", got, err)
+			}
+			return nil
+		})
+	}))
+	w.reach(nodes...)
+}
