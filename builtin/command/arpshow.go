@@ -57,7 +57,7 @@ func (f arpListing) run(ctx context.Context, c *call) error {
 			return err
 		}
 		for _, n := range neighs {
-			if n.IP.Is4() && (n.Proxy || n.State != "noarp") {
+			if n.IP.Is4() && (n.Proxy || n.State != "noarp" && n.State != "none") {
 				all = append(all, n)
 			}
 		}

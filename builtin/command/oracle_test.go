@@ -196,7 +196,7 @@ func oracleLines() int {
 	if n, err := strconv.Atoi(os.Getenv("OVERLAYD_ORACLE_LINES")); err == nil {
 		return n
 	}
-	return 1500
+	return 900
 }
 
 // The oracle: any line does and says the same here and with the real tools. What differs for a reason is in differences.

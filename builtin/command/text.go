@@ -217,6 +217,9 @@ func tailBytes(to io.Writer, from io.Reader, n int) error {
 // oneFile takes the name of a file, if there is one. Of several, the tools print the names.
 func oneFile(l *line) []string {
 	files := names(l)
+	if len(files) > 0 && strings.HasPrefix(files[0], "+") { // an amount, in the old way
+		l.unknownWord(files[0])
+	}
 	if len(files) > 1 {
 		l.unknownWord(files[1])
 	}
