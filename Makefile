@@ -61,7 +61,7 @@ model:
 	OVERLAYD_MODEL_CHECKS=1000000 go test -count 1 -timeout 0 -run TestNodesStayRight ./lease
 	OVERLAYD_MODEL_SEQUENCES=1000 go test -count 1 -timeout 0 -run TestNodesStayRight ./lease/etcd
 	OVERLAYD_MODEL_CHECKS=20000 OVERLAYD_KILLS=5000 go test -count 1 -timeout 0 \
-	  -run 'TestScopesKeepTheirPromises|TestAPeerThatChanges|TestKilledAtAnyMoment' ./builtin/internal/kernel
+	  -run 'TestScopesKeepTheirPromises|TestAPeerThatChanges|TestDamageOfAnyKind|TestKilledAtAnyMoment' ./builtin/internal/kernel
 
 # Thirty rounds of the demo, up and down, that must leave nothing behind.
 soak:

@@ -79,7 +79,10 @@ func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (news []*entry, 
 		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
 			s.watch.suspected[e.scope] = true
 			continue
-		case s.watch.told[e.place] || !s.ledger.has(e):
+		case !s.ledger.has(e):
+			continue
+		}
+		if _, told := s.watch.told[e.place]; told {
 			continue
 		}
 		s.watch.told[e.place] = true

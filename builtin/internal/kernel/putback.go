@@ -15,30 +15,49 @@ func (s *Scopes) putBack(ctx context.Context, lost []*entry) int {
 	ops, gone := s.resetLinks(ctx, lost)
 	for _, e := range lost {
 		hangs := func(link string) bool { return hangsOn(e.object, link) }
-		if op, ok := e.remaking(); ok && !slices.ContainsFunc(gone, hangs) {
-			ops = append(ops, op)
+		op, ok := e.remaking()
+		if op.Verb == Add && twins(e.object) && s.ledger.hasBeside(e.object.Key()) {
+			op.Verb = Append // what is there may be another of the key
+		}
+		if ok && !slices.ContainsFunc(gone, hangs) {
+			ops = append(ops, placed{op, e.place})
 		}
 	}
-	slices.SortStableFunc(ops, func(a, b Op) int { return cmp.Compare(turn(a.Object), turn(b.Object)) })
-	done := len(ops)
-	var instead []Op // what is there and another's gives way
-	for i, err := range s.kernel.Batch(ctx, ops) {
-		if errors.Is(err, fs.ErrExist) && ops[i].Verb == Add {
-			instead = append(instead, Op{Replace, ops[i].Object})
-		} else if err != nil {
-			done--
+	slices.SortStableFunc(ops, func(a, b placed) int { return cmp.Compare(turn(a.Object), turn(b.Object)) })
+	done, instead := s.batch(ctx, ops, nil)
+	if done, _ = s.batch(ctx, instead, done); len(done) > 0 {
+		s.watch.isBack(done)
+	}
+	return len(done)
+}
+
+// A placed operation is to make what is lost at a place.
+type placed struct {
+	Op
+	place string
+}
+
+// batch carries operations out, and adds to done the places of those that succeeded. What is there and another's is to give way, by
+// the operations that it returns.
+func (s *Scopes) batch(ctx context.Context, all []placed, done []string) (_ []string, instead []placed) {
+	ops := make([]Op, len(all))
+	for i, p := range all {
+		ops[i] = p.Op
+	}
+	errs := s.kernel.Batch(ctx, ops)
+	for i, p := range all {
+		switch {
+		case errs == nil || errs[i] == nil:
+			done = append(done, p.place)
+		case p.Verb == Add && errors.Is(errs[i], fs.ErrExist):
+			instead = append(instead, placed{Op{Replace, p.Object}, p.place})
 		}
 	}
-	for _, err := range s.kernel.Batch(ctx, instead) {
-		if err != nil {
-			done--
-		}
-	}
-	return done
+	return done, instead
 }
 
 // resetLinks finds the links that are gone with all that was on them, and how to set again what somebody has set of the others.
-func (s *Scopes) resetLinks(ctx context.Context, lost []*entry) (ops []Op, gone []string) {
+func (s *Scopes) resetLinks(ctx context.Context, lost []*entry) (ops []placed, gone []string) {
 	for _, e := range lost {
 		made, ok := e.object.(Link)
 		if !ok {
@@ -49,7 +68,7 @@ func (s *Scopes) resetLinks(ctx context.Context, lost []*entry) (ops []Op, gone 
 			gone = append(gone, made.Name)
 			continue
 		}
-		ops = append(ops, Op{Set, e.resetting(*have)})
+		ops = append(ops, placed{Op{Set, e.resetting(*have)}, e.place})
 	}
 	return ops, gone
 }

@@ -108,11 +108,11 @@ func (r *Run) add(ctx context.Context, op Op) error {
 		if e.scope != r.scope || !e.says(op.Object) {
 			continue
 		}
-		if !r.scopes.watch.isTold(e.place) {
+		if !r.scopes.watch.isLost(e.place) {
 			r.touched[e.place] = true
 			return nil
 		}
-		if e.beside {
+		if e.beside || r.scopes.ledger.hasBeside(place) {
 			return r.append(ctx, Op{Append, op.Object})
 		}
 	}
@@ -180,10 +180,14 @@ func (r *Run) append(ctx context.Context, op Op) error {
 		return r.carry(ctx, op, op.Object.Key(), undo)
 	}
 	for _, e := range r.scopes.ledger.sharing(op.Object.Key()) {
-		if e.scope == r.scope && e.says(op.Object) && e.holds(have) {
-			r.touched[e.place] = true
-			return nil
+		if e.scope != r.scope || !e.says(op.Object) {
+			continue
 		}
+		if !e.holds(have) { // it was lost
+			return r.carry(ctx, op, e.place, undo)
+		}
+		r.touched[e.place] = true
+		return nil
 	}
 	if slices.ContainsFunc(have, func(h Object) bool { return isAs(op.Object, h) }) {
 		return r.scopes.kernel.Do(ctx, op) // somebody else's

@@ -557,3 +557,54 @@ func TestAPeerThatChangesIsAsOneThatIsNewOnLinux(t *testing.T) {
 		}
 	})
 }
+
+// Whatever somebody does to what a peer's hook has made, it is all there again when the hook has run once more.
+func TestDamageOfAnyKindIsMended(t *testing.T) {
+	checks(t, "150")
+	rapid.Check(t, func(rt *rapid.T) {
+		s := drawStory(rt, true)
+		damage := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Op { return drawOp(t, true) }), 1, 6).Draw(rt, "damage")
+		if err := s.mend(t, damage); err != nil {
+			var lines []string
+			for _, op := range damage {
+				lines = append(lines, op.Verb.String()+": "+op.String())
+			}
+			rt.Fatalf("%s\ndamage\n%s\n%v", s, strings.Join(lines, "\n"), err)
+		}
+	})
+}
+
+func (s story) mend(t *testing.T, damage []Op) error {
+	ops, _ := afresh(t, faked, s.after, true)
+	k := NewFake()
+	scopes := theirs(t, k, "", true)
+	run := scopes.Begin("peer")
+	do(t, run, ops...)
+	run.Keep()
+	links := func() string { return describe(append(list(t, k, Link{}), list(t, k, Device{})...)) }
+	before := links()
+	for _, op := range damage {
+		if l, ok := op.Object.(Link); ok && (op.Verb != Set || l.Rename != "" || l.Master != "") || op.Verb == Append {
+			continue // links are the node's hooks' to make again, and what is beside another stays
+		}
+		_ = k.Do(t.Context(), op)
+	}
+	if _, err := scopes.Audit(t.Context()); err != nil {
+		return err
+	}
+	again := scopes.Begin("peer")
+	if err := again.Do(t.Context(), ops...); err != nil {
+		return fmt.Errorf("the hook that runs again: %w", err)
+	}
+	if err := again.Sweep(t.Context()); err != nil {
+		return err
+	}
+	lost, err := scopes.lost(t.Context(), scopes.ledger.all())
+	if err != nil {
+		return err
+	}
+	for _, e := range lost {
+		return fmt.Errorf("%s is lost still, links before\n%snow\n%s", e.place, before, links())
+	}
+	return nil
+}

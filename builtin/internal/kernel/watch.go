@@ -32,7 +32,7 @@ type watch struct {
 	open      map[string]bool   // scopes with a run that has not ended
 	runs      map[string]uint64 // how many runs the scope has had
 	suspected map[string]bool   // scopes that were found damaged while a run was open
-	told      map[string]bool   // places whose loss has been told, and no run has mended since
+	told      map[string]bool   // places whose loss has been told, and no run has mended since: whether they are empty still
 	due       chan struct{}     // a look at the kernel is due
 	places    map[string]bool   // where to look then
 	all       bool              // look everywhere
@@ -81,11 +81,20 @@ func (w *watch) take() (places map[string]bool, all bool) {
 	return places, all
 }
 
-// isTold reports whether the loss of what was at the place has been told, and not been mended since.
-func (w *watch) isTold(place string) bool {
+// isLost reports whether what was at the place has been found lost, and has not been put back, nor mended by a run, since.
+func (w *watch) isLost(place string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.told[place]
+}
+
+// isBack tells that what was at the places is there again, for which a run has yet to care.
+func (w *watch) isBack(places []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, p := range places {
+		w.told[p] = false
+	}
 }
 
 func (w *watch) began(scope string) {
