@@ -168,7 +168,7 @@ func TestAFullNetworkIsWaitedFor(t *testing.T) {
 		if w.try(late, node(9), time.Hour) {
 			w.Error("acquired from a full network")
 		}
-		w.logged("no free subnet: all 4 from 10.3.1.0/24 to 10.3.4.0 are taken by 4 leases, 1 of them reservations")
+		w.logged("no free subnet: all 4 from 10.3.1.0/24 to 10.3.4.0 are taken by 4 leases, 1 of them reservations, and 0 expire within 1h0m0s unless renewed")
 		if n := strings.Count(w.log.String(), "no free subnet"); n != 1 {
 			w.Errorf("logged %d times, want once", n)
 		}

@@ -199,8 +199,8 @@ func (d *daemon) remember(ctx context.Context, p *plan) (*memory.Memory, error) 
 	return m, nil
 }
 
-// ready opens the node's subnet to the world, says in the subnet file which it is, and remembers it. The
-// start began then, or is none if that is zero.
+// ready opens the node's subnet to the world, says in the subnet file which it is, and remembers it. began is
+// when the start began, and zero where the node was up before.
 func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	mtu := b.mtu()
 	if mtu == 0 {
