@@ -1,12 +1,13 @@
-// Package command is ip, bridge, arp, wg and small text tools, answered in this process.
+// Package command is ip, bridge, arp, wg, sysctl and small text tools, answered in this process.
 //
 // A command line is parsed as a whole before anything is done. What it means is a list of kernel operations, or a
 // question whose answer is printed; both then go to a Kernel. What is printed, on stdout and on stderr, and the exit
-// status are those of the real tools: iproute2, net-tools, wireguard-tools and coreutils.
+// status are those of the real tools: iproute2, net-tools, wireguard-tools, procps and coreutils. Listings are described once, for text and
+// for JSON.
 //
 // A command line with any word that is not known here goes, whole, to the next handler, which runs the real tool when
-// there is one. So what is left out is not lost: statistics and details, JSON, namespaces, names that the real tools read
-// from /etc, "ip route get", "bridge link" and "arp -n" among others. docs/commands.md has the whole table.
+// there is one. So what is left out is not lost: namespaces, encapsulations, "bridge vlan" and words cut short among others.
+// docs/commands.md has the whole table.
 package command
 
 import (
