@@ -76,7 +76,8 @@
 // Order. PreStartup, PostStartup and Shutdown are barriers: no other hook runs beside them. One peer never has two hooks
 // at once. With Concurrency 1, the default, no two hooks overlap at all. Among the peers that a new list concerns, all
 // removals come before all additions, each in the order of their subnets, so that an addition finds free what a peer
-// gave up. Retries wait behind them, in the order in which they fall due.
+// gave up. Retries wait behind them, in the order in which they fall due. A backend that is a Syncer, as the native ones
+// are, is given all peers at once whose SubnetAdd is due for one reason; each still succeeds or fails by itself.
 //
 // Time. A hook that runs longer than its Timeout (30 s unless the config says otherwise) is ended and has failed. All
 // its processes get SIGTERM, and 2 s later SIGKILL. Since retries queue by the time they fall due, a peer whose
