@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,7 +82,10 @@ func (m mark) wear() error {
 }
 
 // processes returns the ids of all processes with the mark that have not ended.
-func (m mark) processes() (found []int) {
+func (m mark) processes() []int { return slices.DeleteFunc(m.all(), ended) }
+
+// all returns the ids of all processes with the mark, also of those of whose end nobody was told.
+func (m mark) all() (found []int) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return nil
@@ -94,7 +98,7 @@ func (m mark) processes() (found []int) {
 			continue
 		}
 		var l unix.Rlimit
-		if unix.Prlimit(pid, unix.RLIMIT_LOCKS, nil, &l) == nil && l.Cur == uint64(m) && !ended(pid) {
+		if unix.Prlimit(pid, unix.RLIMIT_LOCKS, nil, &l) == nil && l.Cur == uint64(m) {
 			found = append(found, pid)
 		}
 	}
@@ -114,8 +118,7 @@ func ended(pid int) bool {
 var errSurvived = errors.New("processes of the hook survive SIGKILL")
 
 // kill kills all processes with the mark but one, which may be 0, and returns when they have ended. First it stops them, so
-// that none can start another behind its back. Those whose parent has ended, and of whose end only this process could be
-// told, are laid to rest.
+// that none can start another behind its back.
 func (m mark) kill(but int) error {
 	const patience = 5 * time.Second // for processes in the midst of a system call
 	for began := time.Now(); ; {
@@ -135,6 +138,14 @@ func (m mark) kill(but int) error {
 			return errSurvived
 		}
 		time.Sleep(time.Millisecond)
+	}
+}
+
+// bury lays to rest the processes with the mark that have ended and whose parent this process has become, as the first of a
+// container does.
+func (m mark) bury() {
+	for _, pid := range m.all() {
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // those of others stay theirs
 	}
 }
 

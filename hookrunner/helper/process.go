@@ -87,6 +87,7 @@ func (p *process) stop() {
 func (p *process) kill() error {
 	err := p.mark.kill(0)
 	<-p.ended
+	p.mark.bury()
 	return errors.Join(err, p.socket.Close())
 }
 
