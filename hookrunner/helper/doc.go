@@ -9,9 +9,10 @@
 // # What a hook can take
 //
 // A helper has no descriptors, no environment and no terminal of the daemon's, a session of its own and the umask 077. A
-// process of a hook has no more than Limits' memory and file sizes (setrlimit), and all processes of a hook together no more
-// than Limits' memory and number, which the daemon looks at ten times a second. A helper that a hook has made big is not used
-// again. When the machine itself runs out of memory, the kernel ends hooks first.
+// process of a hook has no more than 512 MiB of memory of its own, 4,096 open files, and 1 GiB in a file (setrlimit). All
+// processes of a hook together have no more than 512 MiB and are no more than 2,000, which the daemon looks at ten times a
+// second. A helper that a hook has made big is not used again. When the machine itself runs out of memory, the kernel ends
+// hooks first.
 //
 // The processes of a hook are known by a mark that nothing they do with sessions, parents or environments takes away: a
 // value of RLIMIT_LOCKS, which Linux has without a use, and which children inherit. At a hook's end all that carry its mark
