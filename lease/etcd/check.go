@@ -160,6 +160,9 @@ func probe(ctx context.Context, client *clientv3.Client, endpoint string) (silen
 		return silence(endpoint, fmt.Errorf("no answer within %s", checkPatience))
 	}
 	cause, dialed := transport(err)
+	if gaveUp(cause) {
+		return silence(endpoint, fmt.Errorf("no answer within %s", reconnect.MinConnectTimeout))
+	}
 	for _, sign := range signs {
 		if strings.Contains(cause, sign.text) {
 			return nil, fmt.Errorf("etcd %s: %s: %s", endpoint, cause, sign.advice)
@@ -191,6 +194,16 @@ func silence(endpoint string, cause error) (kind, _ error) {
 		cause = lookup
 	}
 	return ErrNoRoute, cause
+}
+
+// gaveUp reports whether the connection was ended from this side, since nothing came in time.
+func gaveUp(cause string) bool {
+	for _, text := range []string{"use of closed network connection", "i/o timeout", "context deadline exceeded"} {
+		if strings.Contains(cause, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // signs are what gRPC says when waiting would not help.

@@ -136,6 +136,7 @@ func TestCheckWithoutTLS(t *testing.T) {
 		{"one etcd of two", []string{nobody, member}, "", false},
 		{"nobody listens", []string{nobody}, nobody + ": dial tcp " + nobody[7:] + ": connect: connection refused", true},
 		{"nobody answers", []string{"http://" + deaf.Addr().String()}, "etcd is not reachable", true},
+		{"nobody answers a greeting", []string{"https://" + deaf.Addr().String()}, "etcd is not reachable", true},
 		{"no such host", []string{"http://host.invalid:2379"}, "not reachable from here: http://host.invalid:2379: lookup host.invalid", true},
 		{"one is down and one unknown", []string{"http://host.invalid:2379", nobody}, "etcd is not reachable: http://host.invalid:2379: ", true},
 		{"https to http", []string{"https" + member[4:]}, "it is probably not encrypted, use http://", false},
