@@ -31,9 +31,7 @@ func start(path string, argv []string) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make socket: %w", err)
 	}
-	if err := unix.SetNonblock(ends[0], true); err != nil { // a hook takes no thread of the daemon
-		return nil, errors.Join(err, unix.Close(ends[0]), unix.Close(ends[1]))
-	}
+	// Blocking files: a thread that waits for its answer is woken sooner than a poller.
 	ours, theirs := os.NewFile(uintptr(ends[0]), "helper"), os.NewFile(uintptr(ends[1]), "daemon")
 	defer theirs.Close()
 	p := &process{socket: ours, wire: newWire(ours), ended: make(chan struct{})}
