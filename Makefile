@@ -25,13 +25,13 @@ test:
 	$(if $(RACE),,@echo "no C compiler: testing without the race detector")
 	go test $(RACE) -timeout 10m ./...
 
-# On Debian's kernel in a virtual machine, which has WireGuard, dummy, geneve, ipip: the tests that need them, and some that
+# On Debian's kernel in a virtual machine, which has WireGuard, dummy, geneve, ipip, VLANs of bridges: the tests that need them, and some that
 # compare with the kernel and the real tools. They are few, since the machine may be emulated.
 IN_GUEST := OVERLAYD_ORACLE_LINES=60 CGO_ENABLED=0 go test -count 1 -timeout 6m -exec '$(CURDIR)/internal/guest/run -t 380'
 
 test-kernel:
 	internal/guest/kit bin/guest
-	$(IN_GUEST) -run 'WireGuard|AnswerAlike|AnyLine|LinksAre|ManyKinds|TheTable|WhoSees|(WhatTheRealTools|NativeTwin)/wireguard' \
+	$(IN_GUEST) -run 'WireGuard|AnswerAlike|AnyLine|LinksAre|ManyKinds|TheTable|WhoSees|(WhatTheRealTools|NativeTwin)/wireguard|VLANs|UndoOnLinux/VLANs' \
 	  ./builtin ./builtin/command ./builtin/internal/kernel ./internal/firewall
 	$(IN_GUEST) -run '(TheDemoShows|ARestartOfANative|HooksThatWere)/wireguard|TheStatusTells|CookbookConnects/(geneve|gre|ipip)|TakesAway/wireguard:.*remove' \
 	  ./cmd/overlayd

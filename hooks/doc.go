@@ -123,8 +123,8 @@
 // What a hook would do can be seen beforehand: "overlayd hook plan" runs it against a copy of the present state, and "overlayd
 // hook run" in a scratch namespace. "overlayd hook check" looks for mistakes in its text.
 //
-// Owned are links, with what the same scope has set of them, addresses, routes, rules, neighbours, FDB entries, the settings and
-// the peers of WireGuard devices, and sysctls, which get back the value that they had before.
+// Owned are links, with what the same scope has set of them, addresses, routes, rules, neighbours, FDB entries, VLANs of bridges and
+// their ports, the settings and the peers of WireGuard devices, and sysctls, which get back the value that they had before.
 //
 // What other programs do is outside of this: the daemon does not see it.
 //

@@ -14,6 +14,9 @@ func parseBridge(l *line) action {
 		switch {
 		case option != "-N" && parseLayout(l):
 			b.argv = append(b.argv, option)
+		case l.take("-compressvlans"):
+			l.compress = true
+			b.argv = append(b.argv, option)
 		case l.take("-force"):
 			b.force = true
 		case l.take("-b", "-batch"):
@@ -27,7 +30,7 @@ func parseBridge(l *line) action {
 
 func parseBridgeObject(l *line) action {
 	return l.choose(
-		choice{"link", parseBridgeLink}, choice{"fdb", parseBridgeFDB}, choice{"mdb", nil}, choice{"vlan", nil}, choice{"monitor", nil},
+		choice{"link", parseBridgeLink}, choice{"fdb", parseBridgeFDB}, choice{"mdb", nil}, choice{"vlan", parseBridgeVLAN}, choice{"monitor", nil},
 	)
 }
 

@@ -145,7 +145,7 @@ func sorted(text string) string {
 func state(t *testing.T, n *netns.Namespace) string {
 	t.Helper()
 	var text strings.Builder
-	for _, line := range []string{"ip -d link", "ip addr", "ip route show table all", "ip neigh show nud all", "bridge fdb"} {
+	for _, line := range []string{"ip -d link", "ip addr", "ip route show table all", "ip neigh show nud all", "bridge fdb", "bridge vlan"} {
 		out := normal((&reference{inside: n}).run(t, line).Stdout)
 		if hashed.MatchString(line) {
 			out = sorted(out)

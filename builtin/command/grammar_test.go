@@ -25,14 +25,19 @@ neighsel = dev <dev> | <at> | nud <nud> | nud all
 
 dev = vx0 | vx0 | ve0 | ve0 | br0 | vx1 | ve1 | nope | lo | mv0
 port = ve0 | vx0 | ve1 | br0
-bridge = bridge fdb <fdb> | bridge fdb <fdb> | bridge fdb show <fdbsel>? | bridge fdb <fdbsel>? | bridge <bshow>? link | bridge <bshow>? link show dev <dev> | bridge link set dev <port> <plword>* | bridge link set <plword> dev <port> | bridge link set dev <dev> <plword> | bridge link <shown>? | bridge vlan <vlan> | bridge -j link | bridge -o link | bridge -d link show dev ve0 | bridge -j fdb | bridge -j vlan
+bridge = bridge fdb <fdb> | bridge fdb <fdb> | bridge fdb show <fdbsel>? | bridge fdb <fdbsel>? | bridge <bshow>? link | bridge <bshow>? link show dev <dev> | bridge link set dev <port> <plword>* | bridge link set <plword> dev <port> | bridge link set dev <dev> <plword> | bridge link <shown>? | bridge vlan <vlan> | bridge vlan <vlan> | bridge <bshow>? vlan | bridge -compressvlans vlan show <vlansel>? | bridge -j -compressvlans vlan | bridge -j link | bridge -o link | bridge -d link show dev ve0 | bridge -j fdb | bridge -j vlan
 fdb = <fdbverb> <mac> dev <port> <fdbword>*
 bshow = -j | -d | -o | -s | -j -d | -d -o
 plword = cost 9 | priority 7 | learning off | flood off | hairpin on | isolated on | guard maybe | cost x | state 3 | root_block on | locked on | neigh_suppress on | mcast_flood off
 fdbverb = add | add | append | replace | del | delete
 fdbword = dst <at> | dst <ip4> | self | master | vlan 5 | port 4789 | vni 7 | via vx0 | permanent | static | dynamic | local
 fdbsel = dev <dev> | br br0 | brport <dev> | dynamic | state permanent
-vlan = show | add dev <port> vid 5 | add dev <port> vid 7 pvid untagged | del dev <port> vid 5 | show dev <port> | add dev <port> vid 10-12 | add vid 9 dev br0 self | del dev <port> vid 10-12
+vlan = show | show <vlansel>* | <vlanverb> dev <port> vid <vid> <vlanword>* | <vlanverb> <vlanword>? vid <vid> dev <port> | add dev <port> vid 5 | add dev <port> vid 7 pvid untagged | del dev <port> vid 5 | show dev <port> | add dev <port> vid 10-12 | add vid 9 dev br0 self | del dev <port> vid 10-12
+
+vlanverb = add | add | del | delete
+vid = 5 | 7 | 7 | 10-12 | 11-13 | 1 | 0 | 4095 | 4096 | 7-7 | 9-7 | 0x7 | x | 4094 | 4090-4095
+vlanword = pvid | untagged | self | master | tunnel_info id 7
+vlansel = dev <port> | vid 5 | vid 11
 
 link = link add link <dev> <name> type macvlan <mvword>* | link add link <dev> <name> type macvlan <mvword>? | link add <new> | link add <new> | link set <set> | link set <set> | link set <set> | link del <dev> | link delete dev <dev> | link change <set> | link show <shown> | link
 new = <name> <linkword>* type <type> | name <name> <linkword>* type <type> | dev <name> type <type> | <linkword> <name> type <type> | <name> type nosuch | link <dev> <name> type macvlan <mvword>? | link <dev> name mv0 type macvlan

@@ -137,6 +137,7 @@ func (x *tester) whole(t *testing.T) string {
 		{argv: []string{"ip", "-d", "-batch", "-"}, stdin: "link\naddr\nroute show table all\nrule\nneigh show nud all\n"},
 		{argv: []string{"ip", "-6", "rule"}},
 		{argv: []string{"bridge", "fdb"}},
+		{argv: []string{"bridge", "vlan"}},
 	} {
 		said := (&tester{inside: x.inside}).run(t, in)
 		text.WriteString(sorted(settled(said.Stdout)))

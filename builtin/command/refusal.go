@@ -26,11 +26,11 @@ func ipRefused(e *kernel.OpError) *failure {
 // bridgeRefused tells as bridge does what the kernel refused.
 func bridgeRefused(e *kernel.OpError) *failure {
 	if device, ok := errors.AsType[kernel.NoDevice](e); ok {
-		f := noDevice(device, statusUsage)
-		if _, port := e.Op.Object.(kernel.Link); port {
-			f.text = fmt.Sprintf("Cannot find bridge device %q", device.Name)
+		switch e.Op.Object.(type) {
+		case kernel.Link, kernel.VLAN:
+			return noBridge(device.Name)
 		}
-		return f
+		return noDevice(device, statusUsage)
 	}
 	return netlinkRefused(e, statusUsage)
 }
@@ -51,6 +51,10 @@ func arpRefused(e *kernel.OpError) *failure {
 // wgRefused tells as wg does what the kernel refused.
 func wgRefused(e *kernel.OpError) *failure {
 	return &failure{text: "Unable to modify interface: " + cause(e), status: 1}
+}
+
+func noBridge(name string) *failure {
+	return &failure{text: fmt.Sprintf("Cannot find bridge device %q", name), status: statusUsage}
 }
 
 func isNoDevice(err error) bool {

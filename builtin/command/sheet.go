@@ -18,6 +18,8 @@ type layout struct {
 	details bool // all that is known
 	stats   int  // counters; 2 for kinds of errors as well
 	numbers bool // no names for numbers
+
+	compress bool // VLANs of which each is the next of the one before as a range
 }
 
 // A sheet is what a question is answered with, as text or as JSON. Whoever fills it in says each thing once: what JSON calls

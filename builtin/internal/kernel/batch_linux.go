@@ -15,7 +15,7 @@ func (s *system) Batch(ctx context.Context, ops []Op) []error {
 	b := batch{s: s, ops: ops, numbers: s.numbers()}
 	for i := 0; i < len(ops); {
 		switch o := ops[i].Object.(type) {
-		case Addr, Route, Rule, Neigh, FDB:
+		case Addr, Route, Rule, Neigh, FDB, VLAN:
 			if b.add(i); len(b.requests) == waiting {
 				b.flush(ctx)
 			}
@@ -112,6 +112,8 @@ func (n numbers) request(op Op) (message, error) {
 		return n.neigh(op.Verb, o)
 	case FDB:
 		return n.fdb(op.Verb, o)
+	case VLAN:
+		return n.vlan(op.Verb, o)
 	}
 	return message{}, fmt.Errorf("unknown object %T", op.Object)
 }

@@ -110,6 +110,8 @@ func wide(o Object) Object {
 		return Neigh{Dev: o.Dev}
 	case FDB:
 		return FDB{Dev: o.Dev}
+	case VLAN:
+		return VLAN{Dev: o.Dev}
 	case Device:
 		return Device{Name: o.Name}
 	case Peer:

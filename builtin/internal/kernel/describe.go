@@ -37,7 +37,7 @@ func turn(o Object) int {
 	switch o := o.(type) {
 	case Link:
 		return bit(o.Master != "" || o.Lower != "" && o.Kind != "veth")
-	case Device, Sysctl:
+	case Device, Sysctl, VLAN:
 		return 2
 	case Peer:
 		return 3

@@ -107,6 +107,8 @@ func (f *Fake) do(op Op) error {
 		return f.doNeigh(op.Verb, o)
 	case FDB:
 		return f.doFDB(op.Verb, o)
+	case VLAN:
+		return f.doVLAN(op.Verb, o)
 	case Device:
 		return f.doDevice(op.Verb, o)
 	case Peer:
@@ -163,6 +165,9 @@ func resembles(o, like Object) bool {
 	case FDB:
 		o, ok := o.(FDB)
 		return ok && said(like.Dev, o.Dev) && said(string(like.Address), string(o.Address))
+	case VLAN:
+		o, ok := o.(VLAN)
+		return ok && said(like.Dev, o.Dev) && unsaidOr(like.ID, o.ID)
 	case Device:
 		o, ok := o.(Device)
 		return ok && said(like.Name, o.Name)

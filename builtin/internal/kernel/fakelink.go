@@ -154,7 +154,11 @@ func (f *Fake) setLink(have, l Link) error {
 	if l.Address != "" && l.Address != have.Address {
 		f.drop(have.Name, func(o Object) bool { return turn(o) == turn(Neigh{}) })
 	}
-	f.objects[f.find(have)] = have.changed(l)
+	now := have.changed(l)
+	if now.Master != have.Master {
+		f.drop(have.Name, isPortVLAN)
+	}
+	f.objects[f.find(have)] = now
 	if l.Rename != "" {
 		for i, o := range f.objects {
 			f.objects[i] = renamed(o, have.Name, l.Rename)
@@ -212,12 +216,22 @@ func specified(a netip.Addr) netip.Addr {
 	return a
 }
 
-// delLink takes along what hangs on the link, and the other end of a veth.
+// delLink takes along what hangs on the link, and the other end of a veth. A bridge's ports stay without it.
 func (f *Fake) delLink(l Link) error {
 	if l.Name == "lo" {
 		return syscall.EOPNOTSUPP
 	}
 	f.drop(l.Name, func(Object) bool { return true })
+	var ports []string
+	for i, o := range f.objects {
+		if port, ok := o.(Link); ok && port.Master == l.Name {
+			f.objects[i] = port.changed(Link{NoMaster: true})
+			ports = append(ports, port.Name)
+		}
+	}
+	for _, port := range ports {
+		f.drop(port, isPortVLAN)
+	}
 	if l.Peer != "" {
 		f.drop(l.Peer, func(Object) bool { return true })
 	}

@@ -15,6 +15,8 @@ func hangsOn(o Object, link string) bool {
 		return o.Dev == link
 	case FDB:
 		return o.Dev == link
+	case VLAN:
+		return o.Dev == link
 	case Device:
 		return o.Name == link
 	case Peer:
@@ -52,6 +54,9 @@ func renamed(o Object, from, to string) Object {
 		name(&o.Dev)
 		return o
 	case FDB:
+		name(&o.Dev)
+		return o
+	case VLAN:
 		name(&o.Dev)
 		return o
 	case Device:

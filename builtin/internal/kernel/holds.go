@@ -72,6 +72,9 @@ func isAs(made, have Object) bool {
 	case FDB:
 		h, ok := have.(FDB)
 		return ok && unsaidOr(m.Dst, h.Dst) && !perishes(h)
+	case VLAN:
+		h, ok := have.(VLAN)
+		return ok && m == h
 	case Device:
 		h, ok := have.(Device)
 		return ok && m.isAs(h)

@@ -1,5 +1,5 @@
 // Package kernel is the part of the kernel's network state that overlayd changes: links, addresses, routes, rules,
-// neighbours, FDB entries, WireGuard devices and sysctls.
+// neighbours, FDB entries, VLANs of bridges, WireGuard devices and sysctls.
 //
 // An Object is a plain value that describes one of them, an Op is a verb with an object, and both print as the ip,
 // bridge or wg command that says the same. A Kernel carries Ops out. There are two: the one that Open returns speaks

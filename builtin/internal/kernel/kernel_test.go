@@ -209,19 +209,24 @@ func terse(op Op) bool {
 func TestFakeAndLinuxAnswerAlike(t *testing.T) {
 	for _, tt := range conformance {
 		t.Run(tt.name, func(t *testing.T) {
-			states := map[string]string{}
-			eachKernel(t, func(t *testing.T, k Kernel) {
-				for _, s := range tt.steps {
-					if got := reason(k.Do(t.Context(), s.op)); got != s.want && !(terse(s.op) && strings.HasPrefix(s.want, got+": ")) {
-						t.Errorf("%s\n got %q\nwant %q", s.op, got, s.want)
-					}
-				}
-				states[t.Name()[len(t.Name())-4:]] = state(t, k)
-			})
-			if diff := cmp.Diff(states["inux"], states["fake"]); diff != "" {
-				t.Errorf("state (-linux +fake):\n%s", diff)
-			}
+			answerAlike(t, tt.steps)
 		})
+	}
+}
+
+func answerAlike(t *testing.T, steps []step) {
+	t.Helper()
+	states := map[string]string{}
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		for _, s := range steps {
+			if got := reason(k.Do(t.Context(), s.op)); got != s.want && !(terse(s.op) && strings.HasPrefix(s.want, got+": ")) {
+				t.Errorf("%s\n got %q\nwant %q", s.op, got, s.want)
+			}
+		}
+		states[t.Name()[len(t.Name())-4:]] = state(t, k)
+	})
+	if diff := cmp.Diff(states["inux"], states["fake"]); diff != "" {
+		t.Errorf("state (-linux +fake):\n%s", diff)
 	}
 }
 

@@ -140,6 +140,8 @@ func (s *system) list(like Object) ([]Object, error) {
 		return s.listNeighs(o)
 	case FDB:
 		return s.listFDB(o)
+	case VLAN:
+		return s.listVLANs(o)
 	case Device:
 		return s.listDevices(o)
 	case Peer:

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -116,8 +117,11 @@ func readNotice(m syscall.NetlinkMessage, names names) Object {
 	bridge := m.Data[0] == unix.AF_BRIDGE // the family comes first in all headers
 	switch m.Header.Type {
 	case unix.RTM_NEWLINK, unix.RTM_DELLINK:
-		if !bridge { // a bridge tells of its ports that way
+		if !bridge {
 			return readLink(m.Data, names)
+		}
+		if m.Header.Type == unix.RTM_NEWLINK { // of a port, or itself
+			return VLAN{Dev: names.of(int(nl.DeserializeIfInfomsg(m.Data).Index))}
 		}
 	case unix.RTM_NEWADDR, unix.RTM_DELADDR:
 		return readAddr(m.Data, names)

@@ -33,7 +33,8 @@ type Op struct {
 // String is the operation as a command line that a person could type, secrets replaced by "(hidden)".
 func (o Op) String() string { return o.Object.command(o.Verb) }
 
-// An Object is one thing in the kernel's network state: a Link, Addr, Route, Rule, Neigh, FDB, Device, Peer or Sysctl.
+// An Object is one thing in the kernel's network state: a Link, Addr, Route, Rule, Neigh, FDB, VLAN, Device,
+// Peer or Sysctl.
 type Object interface {
 	// Key names the place that the object takes: two objects with one key cannot exist side by side.
 	Key() string
@@ -70,7 +71,7 @@ func (e *OpError) Is(target error) bool {
 		return e.Errno == syscall.EEXIST || e.Errno == syscall.EADDRINUSE
 	case fs.ErrNotExist:
 		return e.Errno == syscall.ENOENT || e.Errno == syscall.ESRCH || e.Errno == syscall.ENODEV ||
-			e.Errno == syscall.EADDRNOTAVAIL
+			e.Errno == syscall.EADDRNOTAVAIL || e.Errno == syscall.EOPNOTSUPP && e.Op.Verb == Del && isPortVLAN(e.Op.Object)
 	}
 	return target == e.Errno && e.Errno != 0
 }

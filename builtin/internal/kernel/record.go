@@ -13,6 +13,7 @@ type record struct {
 	Rule   *Rule   `json:"rule,omitzero"`
 	Neigh  *Neigh  `json:"neigh,omitzero"`
 	FDB    *FDB    `json:"fdb,omitzero"`
+	VLAN   *VLAN   `json:"vlan,omitzero"`
 	Device *Device `json:"device,omitzero"`
 	Peer   *Peer   `json:"peer,omitzero"`
 	Sysctl *Sysctl `json:"sysctl,omitzero"`
@@ -36,6 +37,8 @@ func (r record) object() Object {
 		return *r.Neigh
 	case r.FDB != nil:
 		return *r.FDB
+	case r.VLAN != nil:
+		return *r.VLAN
 	case r.Device != nil:
 		return *r.Device
 	case r.Peer != nil:
@@ -61,6 +64,8 @@ func (e entry) record() record {
 		r.Neigh = &o
 	case FDB:
 		r.FDB = &o
+	case VLAN:
+		r.VLAN = &o
 	case Device:
 		r.Device = &o
 	case Peer:

@@ -17,7 +17,7 @@ func Rehearse(ctx context.Context, k Kernel) (*Rehearsal, error) {
 	if fake, ok := k.(*Fake); ok {
 		f.unset = fake.sysctl
 	}
-	likes := []Object{Link{}, Addr{}, Device{}, Peer{}, Neigh{}, FDB{}, Route{Table: AnyTable}, Rule{}, Rule{IPv6: true}}
+	likes := []Object{Link{}, Addr{}, Device{}, Peer{}, Neigh{}, FDB{}, VLAN{}, Route{Table: AnyTable}, Rule{}, Rule{IPv6: true}}
 	for _, like := range likes {
 		list, err := k.List(ctx, like)
 		if err != nil {

@@ -78,6 +78,10 @@ func (r *Run) do(ctx context.Context, op Op) error {
 		if op.Verb != Del {
 			return r.change(ctx, op)
 		}
+	case VLAN:
+		if op.Verb != Del {
+			return r.setVLAN(ctx, o)
+		}
 	}
 	switch op.Verb {
 	case Add:

@@ -89,6 +89,11 @@ var sequences = []struct {
 		{Set, forward}, {Set, Sysctl{Name: "net/ipv4/conf/vx/rp_filter", Value: "1"}}, {Set, Sysctl{Name: "net/ipv4/conf/vx/forwarding", Value: "1"}},
 		{Set, Link{Name: "vx", Rename: "vy"}}, {Set, Sysctl{Name: "net/ipv4/conf/vy/forwarding", Value: "0"}}, {Del, Link{Name: "vy"}},
 	}},
+	{"VLANs", append(bridged[:3:3], Op{Replace, vlan(20, "pvid")}), []Op{
+		{Replace, vlan(5, "")}, {Replace, vlan(6, "pvid untagged")}, {Replace, vlan(7, "pvid")}, {Replace, vlan(20, "untagged")}, {Del, vlan(5, "")},
+		{Replace, bridgeVLAN(7, "")}, {Set, Link{Name: "p", Rename: "r"}}, {Set, Link{Name: "r", NoMaster: true}}, {Set, Link{Name: "r", Master: "br"}},
+		{Del, Link{Name: "br"}}, {Set, Link{Name: "r", Rename: "p"}}, {Add, Link{Name: "br", Kind: "bridge"}}, {Set, Link{Name: "p", Master: "br"}},
+	}},
 	{"all kinds of changes", []Op{{Add, vx}, {Set, vxUp}, {Add, own}, {Add, toPeer}, {Add, toPeer6}, {Add, neigh}, {Add, remote}, {Add, Link{Name: "br", Kind: "bridge"}}}, []Op{
 		{Replace, via(toPeer, "10.50.8.0")}, {Append, via(toPeer, "10.50.9.0")}, {Change, via(toPeer6, "fd00:9::")}, {Replace, behind(remote, "192.0.2.9")},
 		{Set, Link{Name: "vx", MTU: 1400, Address: station, Alias: "x", TxQueue: 7, Master: "br"}}, {Set, Link{Name: "vx", NoMaster: true, State: off}},
@@ -176,6 +181,9 @@ func TestUndoOnLinux(t *testing.T) {
 			continue // its devices belong to the whole process: TestWireGuardUndo
 		}
 		t.Run(tt.name, func(t *testing.T) {
+			if strings.HasPrefix(tt.name, "VLANs") {
+				requireVLANs(t)
+			}
 			for n := range len(tt.ops) + 1 {
 				k := openIn(t)
 				do(t, k, tt.before...)

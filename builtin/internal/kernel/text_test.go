@@ -37,6 +37,8 @@ func TestOperationsPrintAsCommands(t *testing.T) {
 		{Op{Del, neigh}, "ip neighbour del 10.50.7.0 dev vx"},
 		{Op{Add, remote}, "bridge fdb add 02:00:00:00:00:99 dev vx dst 192.0.2.7 self permanent"},
 		{Op{Del, FDB{Address: station, Dev: "p", VLAN: 3, Master: true}}, "bridge fdb del 02:00:00:00:00:99 dev p vlan 3 master"},
+		{Op{Replace, VLAN{Dev: "p", ID: 7, PVID: true, Untagged: true}}, "bridge vlan add dev p vid 7 pvid untagged master"},
+		{Op{Del, VLAN{Dev: "br", ID: 7, PVID: true, Self: true}}, "bridge vlan del dev br vid 7 self"},
 		{Op{Set, Device{Name: "wg", ListenPort: &port, PrivateKey: &private, Mark: new(7)}}, "wg set wg listen-port 51820 fwmark 7 private-key (hidden)"},
 		{Op{Set, wgPeer}, "wg set wg peer BwAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= endpoint 192.0.2.7:51820 allowed-ips 10.50.7.0/24"},
 		{Op{Set, Peer{Dev: "wg", Preshared: &private, Keepalive: &keepalive, AllowedIPs: []netip.Prefix{}, ReplaceIPs: true}},

@@ -11,8 +11,7 @@ import (
 func (r *Run) undoing(ctx context.Context, op Op) (undo effect, err error) {
 	switch o := op.Object.(type) {
 	case Link:
-		undo.inverse, err = r.inverseLink(ctx, o)
-		return undo, err
+		return r.inverseLink(ctx, o)
 	case Device:
 		undo.inverse, err = r.inverseDevice(ctx, o)
 		return undo, err
@@ -72,6 +71,8 @@ func narrow(o Object) Object {
 		return Neigh{Dev: o.Dev, IP: o.IP, Proxy: o.Proxy}
 	case FDB:
 		return FDB{Dev: o.Dev, Address: o.Address}
+	case VLAN:
+		return VLAN{Dev: o.Dev, ID: o.ID}
 	case Device:
 		return Device{Name: o.Name}
 	case Peer:
@@ -144,6 +145,8 @@ func restoring(o Object) Op {
 		return Op{Append, o} // may be one of several remotes
 	case Sysctl:
 		return Op{Set, o}
+	case VLAN:
+		return Op{Replace, o}
 	}
 	return Op{Add, o}
 }
@@ -247,11 +250,11 @@ func (r *Run) carried(ctx context.Context, l Link) ([]Op, error) {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b Object) int { return cmp.Compare(turn(a), turn(b)) })
-	var ops []Op
+	ops, err := r.vlans(ctx, l)
 	for _, o := range found {
 		ops = append(ops, restoring(o))
 	}
-	return ops, nil
+	return ops, err
 }
 
 // lasting reports whether somebody made the object, and it stays until somebody deletes it.

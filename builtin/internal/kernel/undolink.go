@@ -6,10 +6,10 @@ import (
 	"slices"
 )
 
-func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
+func (r *Run) inverseLink(ctx context.Context, l Link) (effect, error) {
 	have, err := r.scopes.link(ctx, l.Name)
 	if have == nil || err != nil {
-		return nil, err
+		return effect{}, err
 	}
 	back := Link{Name: l.Name, MTU: have.MTU, TxQueue: have.TxQueue}
 	if l.Rename != "" {
@@ -33,14 +33,20 @@ func (r *Run) inverseLink(ctx context.Context, l Link) ([]Op, error) {
 		back.Lower, back.VXLAN, back.MTU = have.Lower, &v, 0 // with which the kernel does not take it
 	}
 	back.restore(l, *have)
-	inverse := []Op{{Set, back}}
+	undo := effect{[]Op{{Set, back}}, r.leaving(l, have)}
 	// A new link-layer address makes the kernel forget the neighbours, permanent ones too. A link that goes down loses its routes
 	// and its IPv6 addresses, also when it was down before it came up.
 	if l.State != Unsaid && l.State != have.State || l.Address != "" {
 		carried, err := r.carried(ctx, *have)
-		return append(inverse, carried...), err
+		undo.inverse = append(undo.inverse, carried...)
+		return undo, err
 	}
-	return inverse, nil
+	if l.NoMaster || l.Master != "" && l.Master != have.Master {
+		vlans, err := r.vlans(ctx, *have)
+		undo.inverse = append(undo.inverse, vlans...)
+		return undo, err
+	}
+	return undo, nil
 }
 
 // orUnspecified is the address, or what takes away one that is as the other.
@@ -105,6 +111,11 @@ func (r *Run) dependent(ctx context.Context, l Link) (ops []Op, err error) {
 			if other.Port != nil {
 				ops = append(ops, Op{Set, Link{Name: other.Name, Port: other.Port}})
 			}
+			vlans, err := r.vlans(ctx, other)
+			if err != nil {
+				return nil, err
+			}
+			ops = append(ops, vlans...)
 			continue
 		default:
 			continue

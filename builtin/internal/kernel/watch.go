@@ -221,6 +221,11 @@ func (s *Scopes) concerns(n Notice) (places []string, concerns bool) {
 		}
 	case Rule: // one may be meant by what it does not say
 		return nil, n.Gone
+	case VLAN:
+		for _, e := range s.ledger.vlans(o.Dev) { // one may have become the PVID in place of another
+			places = append(places, e.place)
+		}
+		return places, len(places) > 0
 	case Route:
 		if place, hidden := s.hidden(o); hidden && !n.Gone {
 			return []string{place}, true
