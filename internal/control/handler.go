@@ -11,8 +11,18 @@ import (
 // writePatience is how long a client may take to read what it asked for.
 const writePatience = 10 * time.Second
 
-// handler answers for the state. Nothing can be changed by it.
-func handler(state *State) http.Handler {
+// socketHandler answers for the state to those who may use the control socket. What hooks printed is theirs alone.
+func socketHandler(state *State) http.Handler {
+	mux := newMux(state)
+	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(state.HookLog()) // an error means that the client is gone
+	})
+	return mux
+}
+
+// newMux answers for the state to everybody. Nothing can be changed by it.
+func newMux(state *State) *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -21,10 +31,6 @@ func handler(state *State) http.Handler {
 	})
 	mux.HandleFunc("GET /v1/events", state.serveEvents)
 	mux.HandleFunc("GET /v1/effects", state.serveEffects)
-	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(state.HookLog()) // an error means that the client is gone
-	})
 	mux.HandleFunc("GET /{$}", state.servePage)
 	mux.HandleFunc("GET /peer", state.servePage)
 	mux.HandleFunc("GET /style.css", pageFile("style.css", "text/css; charset=utf-8"))

@@ -3,6 +3,8 @@ package control
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -46,6 +48,23 @@ func TestTheHookLogHasWhatHooksDidAndPrinted(t *testing.T) {
 `
 	if diff := cmp.Diff(want, text.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatHooksPrintedIsOnTheSocketAlone(t *testing.T) {
+	s := NewState(Facts{})
+	s.ReportHook(hooks.SubnetAdd, "10.50.7.0/24", "a secret", "", nil)
+	s.ObserveHook(hooks.HookRun{Hook: hooks.SubnetAdd, Scope: "10.50.7.0/24"})
+	for _, tt := range []struct {
+		handler http.Handler
+		status  int
+		told    bool
+	}{{socketHandler(s), http.StatusOK, true}, {newMux(s), http.StatusNotFound, false}} {
+		w := httptest.NewRecorder()
+		tt.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/v1/hooks", nil))
+		if told := strings.Contains(w.Body.String(), "a secret"); w.Code != tt.status || told != tt.told {
+			t.Errorf("status %d, told %v, want %d, %v", w.Code, told, tt.status, tt.told)
+		}
 	}
 }
 

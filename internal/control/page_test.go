@@ -49,7 +49,7 @@ func crowded() *State {
 func get(t *testing.T, s *State, resource string) (status int, body string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	handler(s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, resource, nil))
+	newMux(s).ServeHTTP(w, httptest.NewRequest(http.MethodGet, resource, nil))
 	return w.Code, w.Body.String()
 }
 
@@ -157,7 +157,7 @@ func browser(t *testing.T) string {
 // In a real browser the page follows what happens, and what a peer wrote runs nowhere.
 func TestThePageLivesInABrowser(t *testing.T) {
 	s := crowded()
-	server := httptest.NewServer(handler(s))
+	server := httptest.NewServer(newMux(s))
 	defer server.Close()
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(browser(t)), chromedp.NoSandbox, chromedp.WindowSize(1100, 1400), chromedp.UserDataDir(t.TempDir()))

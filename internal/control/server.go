@@ -35,23 +35,25 @@ func Serve(ctx context.Context, path string, state *State) error {
 	if err != nil {
 		return err
 	}
-	return serveOn(ctx, listener, state)
+	return serveOn(ctx, listener, socketHandler(state))
 }
 
-// ServeTCP answers for the state on a TCP address, to everybody who reaches it, until the context ends, which is no error.
+// ServeTCP answers for the state on a TCP address, to everybody who reaches it, until the context ends, which is no error. What
+// hooks printed is not told there.
 func ServeTCP(ctx context.Context, address string, state *State) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w: choose another --listen", address, errors.Unwrap(err))
 	}
-	return serveOn(ctx, listener, state)
+	return serveOn(ctx, listener, newMux(state))
 }
 
-func serveOn(ctx context.Context, listener net.Listener, state *State) error {
+func serveOn(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	g, serving := errgroup.WithContext(ctx)
 	server := &http.Server{
-		Handler:           handler(state),
+		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       time.Minute, // Prometheus asks again within that
 		WriteTimeout:      writePatience,
 		ErrorLog:          log.New(io.Discard, "", 0), // tells of clients that broke off
 		BaseContext:       func(net.Listener) context.Context { return serving },
