@@ -59,10 +59,15 @@ func (s *system) Compare(ctx context.Context, objects []Object) ([]Difference, e
 	if sorted {
 		return c.found, nil
 	}
+	c.sort()
+	return c.found, nil
+}
+
+// sort puts differences in the order of their objects, and what is over an object after what is in its place.
+func (c *comparison) sort() {
 	slices.SortStableFunc(c.found, func(a, b Difference) int {
 		return cmp.Or(cmp.Compare(a.Index, b.Index), cmp.Compare(bit(a.Over), bit(b.Over)))
 	})
-	return c.found, nil
 }
 
 // seat finds the seats of all objects, and returns those that have none.
@@ -236,6 +241,6 @@ func (c *comparison) lookAtEach(ctx context.Context, s *system) (ok bool, err er
 			c.found = append(c.found, Difference{Index: i})
 		}
 	}
-	slices.SortStableFunc(c.found, func(a, b Difference) int { return cmp.Compare(a.Index, b.Index) })
+	c.sort()
 	return true, nil
 }
