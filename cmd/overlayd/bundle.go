@@ -183,7 +183,14 @@ func (b *bundle) networkConfig(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return fmt.Appendf(nil, "// etcd %s@%d\n%s", cluster.ConfigKey(), revision, indented(value)), nil
+	return configPart(cluster.ConfigKey(), revision, value), nil
+}
+
+// configPart is a network config as it is in the archive. Its own secrets need not be those that were found before: etcd may not
+// have answered then, or had another.
+func configPart(key string, revision int64, value []byte) []byte {
+	text := fmt.Appendf(nil, "// etcd %s@%d\n%s", key, revision, indented(value))
+	return withoutSecrets(text, configSecrets(value))
 }
 
 func (b *bundle) leases(ctx context.Context) ([]byte, error) {

@@ -9,8 +9,10 @@ import (
 	"slices"
 )
 
-// runFiles are what a daemon has in its run directory.
-var runFiles = []string{"ledger", "ledger.damaged", "overlayd.lock", "overlayd.sock", "peers", "peers.damaged"}
+// runFiles are what a daemon has in its run directory, also one that was killed while it wrote there.
+var runFiles = []string{
+	"ledger", "ledger.damaged", "ledger.new", "overlayd.lock", "overlayd.sock", "peers", "peers.damaged", "peers.new",
+}
 
 // directories removes the run directory, and with --state the state directory. What somebody else put into the run directory
 // stays, and then so does the directory.
