@@ -203,9 +203,13 @@ func (n Notice) brings(up map[string]bool) bool {
 	case Addr:
 		return !n.Gone && !o.Prefix.Addr().IsLinkLocalUnicast()
 	case Link:
-		was := up[o.Name]
-		up[o.Name] = !n.Gone && o.State == Up && !slices.Contains(o.Flags, "NO-CARRIER")
-		return up[o.Name] && !was
+		was, is := up[o.Name], !n.Gone && o.State == Up && !slices.Contains(o.Flags, "NO-CARRIER")
+		if !is {
+			delete(up, o.Name) // names of containers' links do not come again
+			return false
+		}
+		up[o.Name] = true
+		return !was
 	}
 	return false
 }

@@ -308,3 +308,19 @@ func (m *meddled) Compare(ctx context.Context, objects []Object) ([]Difference, 
 	m.before()
 	return m.Kernel.Compare(ctx, objects)
 }
+
+func TestNoLinkIsRememberedThatHasGone(t *testing.T) {
+	up := map[string]bool{}
+	for i := range 1000 {
+		veth := Link{Name: fmt.Sprint("veth", i), State: Up}
+		if !(Notice{Object: veth}).brings(up) || (Notice{Object: veth}).brings(up) {
+			t.Fatal("a link comes up once")
+		}
+		if (Notice{Object: veth, Gone: true}).brings(up) {
+			t.Fatal("a link that goes brings nothing")
+		}
+	}
+	if len(up) > 0 {
+		t.Errorf("%d links are remembered", len(up))
+	}
+}
