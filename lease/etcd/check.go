@@ -217,12 +217,14 @@ var signs = []struct{ text, advice string }{
 	{"error reading server preface", "not an etcd v3, or encrypted: then use https://"},
 }
 
-// transport is the cause in gRPC's error, without the phrases around it, and whether there was a connection at all.
+// transport is the cause in gRPC's error, without the phrases around it, and whether there was a connection at all. The address of
+// this end, which is another each time, is left out: who waits says each cause once.
 func transport(err error) (cause string, dialed bool) {
 	cause = status.Convert(err).Message()
 	if quoted := regexp.MustCompile(`desc = "(.*)"$`).FindStringSubmatch(cause); quoted != nil {
 		cause = strings.ReplaceAll(quoted[1], `\"`, `"`)
 	}
+	cause = regexp.MustCompile(`\b(read|write) tcp \S+->`).ReplaceAllString(cause, "$1 tcp ")
 	cause, notDialed := strings.CutPrefix(strings.TrimPrefix(cause, "transport: "), "Error while dialing: ")
 	return cause, !notDialed
 }
