@@ -78,7 +78,7 @@ func openKernel(t *testing.T, n *netns.Namespace) kernel.Kernel {
 // Addresses that the kernel chooses differ from run to run, and so do the states that it is about to leave.
 var (
 	chosenMAC = regexp.MustCompile(`\b(?:[0-9a-f]{1,2}:){5}[0-9a-f]{1,2}\b`)
-	permanent = regexp.MustCompile(`permaddr \S+`) // of a tunnel between IPv6 addresses
+	permanent = regexp.MustCompile(`permaddr"?:? *"?[0-9a-f:]+`) // of a tunnel between IPv6 addresses
 	linkLocal = regexp.MustCompile(`fe80::[0-9a-f:]*[0-9a-f]{4}:[0-9a-f:]+`)
 	passing   = regexp.MustCompile(` tentative|,?LOWER_UP|,?NO-CARRIER|,?M-DOWN| linkdown|state [A-Z]+|(?m)^3[0-9a-f]:33:.*\n|^ff02:.*\n`)
 )

@@ -163,6 +163,7 @@ var counted = regexp.MustCompile(`(?m)^    +(?:\d+ +)+\\?$|"(?:bytes|packets|dro
 func settled(text string) string {
 	text = counted.ReplaceAllStringFunc(text, func(s string) string { return regexp.MustCompile(`\d`).ReplaceAllString(s, "0") })
 	text = byItself.ReplaceAllString(text, "")
+	text = permanent.ReplaceAllString(text, "permaddr (chosen)")
 	text = random.ReplaceAllStringFunc(text, func(mac string) string {
 		if given.MatchString(mac) {
 			return mac
