@@ -68,8 +68,13 @@ func ownMemory() (uint64, error) {
 // A mark is what the processes of one helper have in common.
 type mark uint64
 
-// markOf is the mark of the helper with a process id.
-func markOf(pid int) mark { return mark(1<<48 + uint64(pid)) }
+// markOf is the mark of the helper with a process id, below 1<<22, of this process's namespace of ids. The namespace is part of
+// it: whoever sees the processes of containers as well is not to take another daemon's helper there for its own.
+func markOf(pid int) mark {
+	var namespace unix.Stat_t
+	_ = unix.Stat("/proc/self/ns/pid", &namespace) // without /proc no process is found by its mark
+	return mark(1<<62 | namespace.Ino&(1<<32-1)<<22 | uint64(pid))
+}
 
 // wear gives this process, and all that it starts, the mark.
 func (m mark) wear() error {
