@@ -10,7 +10,8 @@ import (
 )
 
 // A Fake is a Kernel that keeps its state in memory and answers as Linux does, with the same errors. It knows WireGuard.
-// What the kernel adds by itself it leaves out: connected and local routes, link-local and multicast addresses.
+// What the kernel adds by itself it leaves out: connected and local routes, link-local and multicast addresses, and the VLAN that
+// bridges and their ports begin with.
 type Fake struct {
 	mu      sync.Mutex
 	objects []Object                            // in the order they were made
