@@ -14,12 +14,16 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
 // socketMode lets root and the socket's group ask, and nobody else.
 const socketMode = 0o660
+
+// maxConnections is how many there may be at once over TCP: more wait, so that they cannot take the daemon's descriptors and memory.
+const maxConnections = 256
 
 // maxSocketPath is how many bytes the kernel takes as a socket's path.
 const maxSocketPath = 107
@@ -45,7 +49,11 @@ func ServeTCP(ctx context.Context, address string, state *State) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w: choose another --listen", address, errors.Unwrap(err))
 	}
-	return serveOn(ctx, listener, newMux(state))
+	return serveTCP(ctx, listener, state)
+}
+
+func serveTCP(ctx context.Context, listener net.Listener, state *State) error {
+	return serveOn(ctx, netutil.LimitListener(listener, maxConnections), newMux(state))
 }
 
 func serveOn(ctx context.Context, listener net.Listener, handler http.Handler) error {
