@@ -10,7 +10,7 @@ RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo run test test-kernel lint bench fuzz oracle model soak clean
+.PHONY: build demo run test test-kernel lint bench fuzz oracle model soak docs clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
@@ -23,7 +23,7 @@ run: build
 
 test:
 	$(if $(RACE),,@echo "no C compiler: testing without the race detector")
-	go test $(RACE) -timeout 10m ./...
+	go test $(RACE) -timeout 15m ./...
 
 # On Debian's kernel in a virtual machine, which has WireGuard, dummy, geneve, ipip, VLANs of bridges: the tests that need them, and some that
 # compare with the kernel and the real tools. They are few, since the machine may be emulated.
@@ -67,6 +67,11 @@ model:
 # Thirty rounds of the demo, up and down, that must leave nothing behind.
 soak:
 	OVERLAYD_SOAK=30 go test -count 1 -run RoundsOf ./cmd/overlayd
+
+# Writes the reference of all commands, and man pages.
+docs: build
+	bin/overlayd reference >docs/reference.md
+	bin/overlayd reference --man bin/man
 
 clean:
 	rm -rf bin

@@ -15,7 +15,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	understood := false
 	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
 		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
-		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newDemoCommand())
+		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newReferenceCommand(), newDemoCommand())
 	root.AddCommand(newToolCommands()...)
 	root.AddCommand(newHelperCommand())
 	root.Version = version()
