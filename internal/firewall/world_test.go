@@ -102,6 +102,13 @@ func newHost(t *testing.T, name string, hub *netns.Namespace, addrs string) host
 	both := prefixes(addrs)
 	h := host{newNamespace(t), both[0].Addr(), both[1].Addr()}
 	must(t, netns.Connect(h.Namespace, "eth0", hub, name, 1500), h.Addr("eth0", both...))
+	// A router tells of shorter ways, by which packets would come round what is tested.
+	must(t, h.Do(func() (err error) {
+		for _, of := range []string{"ipv4/conf/all", "ipv4/conf/eth0", "ipv6/conf/eth0"} {
+			err = errors.Join(err, os.WriteFile("/proc/sys/net/"+of+"/accept_redirects", []byte("0"), 0))
+		}
+		return err
+	}))
 	return h
 }
 
