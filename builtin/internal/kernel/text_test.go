@@ -60,29 +60,34 @@ func TestTheFakesTextRebuildsItsState(t *testing.T) {
 	}
 	for _, tt := range conformance {
 		t.Run(tt.name, func(t *testing.T) {
-			fake := NewFake()
-			for _, s := range tt.steps {
-				fake.Do(t.Context(), s.op) // some are refused
-			}
-			ns, err := netns.New()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer ns.Close()
-			var out bytes.Buffer
-			shell := exec.Command("sh", "-e")
-			shell.Stdin, shell.Stdout, shell.Stderr = strings.NewReader(fake.String()), &out, &out
-			if err := ns.Run(shell); err != nil || out.Len() > 0 {
-				t.Fatalf("%v: %s\n%s", err, &out, fake)
-			}
-			var k Kernel
-			if err := ns.Do(func() (err error) { k, err = Open(quiet); return err }); err != nil {
-				t.Fatal(err)
-			}
-			defer k.Close()
-			if diff := cmp.Diff(state(t, fake), state(t, k)); diff != "" {
-				t.Errorf("(-fake +linux):\n%s", diff)
-			}
+			rebuild(t, tt.steps)
 		})
+	}
+}
+
+func rebuild(t *testing.T, steps []step) {
+	t.Helper()
+	fake := NewFake()
+	for _, s := range steps {
+		fake.Do(t.Context(), s.op) // some are refused
+	}
+	ns, err := netns.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	var out bytes.Buffer
+	shell := exec.Command("sh", "-e")
+	shell.Stdin, shell.Stdout, shell.Stderr = strings.NewReader(fake.String()), &out, &out
+	if err := ns.Run(shell); err != nil || out.Len() > 0 {
+		t.Fatalf("%v: %s\n%s", err, &out, fake)
+	}
+	var k Kernel
+	if err := ns.Do(func() (err error) { k, err = Open(quiet); return err }); err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	if diff := cmp.Diff(state(t, fake), state(t, k)); diff != "" {
+		t.Errorf("(-fake +linux):\n%s", diff)
 	}
 }

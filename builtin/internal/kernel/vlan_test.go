@@ -1,15 +1,12 @@
 package kernel
 
 import (
-	"bytes"
 	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/overlayd/overlayd/internal/netns"
 )
 
 // requireVLANs skips the test where the kernel's bridges know no VLANs. Debian's do: make test-kernel.
@@ -81,29 +78,7 @@ func TestTheFakesTextRebuildsItsVLANs(t *testing.T) {
 	if _, err := exec.LookPath("bridge"); err != nil {
 		t.Skip("bridge is not installed")
 	}
-	fake := NewFake()
-	for _, s := range vlanSteps {
-		fake.Do(t.Context(), s.op) // some are refused
-	}
-	ns, err := netns.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ns.Close()
-	var out bytes.Buffer
-	shell := exec.Command("sh", "-e")
-	shell.Stdin, shell.Stdout, shell.Stderr = strings.NewReader(fake.String()), &out, &out
-	if err := ns.Run(shell); err != nil || out.Len() > 0 {
-		t.Fatalf("%v: %s\n%s", err, &out, fake)
-	}
-	var k Kernel
-	if err := ns.Do(func() (err error) { k, err = Open(quiet); return err }); err != nil {
-		t.Fatal(err)
-	}
-	defer k.Close()
-	if diff := cmp.Diff(state(t, fake), state(t, k)); diff != "" {
-		t.Errorf("(-fake +linux):\n%s", diff)
-	}
+	rebuild(t, vlanSteps)
 }
 
 // What bridges and ports begin with is theirs too: it comes back, and what somebody has taken away does not.
