@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -15,10 +16,13 @@ import (
 // transferred is how many bytes a Transfer sends each way: many packets of the largest size.
 const transferred = 256 << 10
 
+// transferWait is how long that may take: it is a matter of milliseconds, but for a machine that is busy with WireGuard.
+const transferWait = 30 * time.Second
+
 // Transfer sends bytes over TCP and has them sent back, and returns the size in bytes of the largest IP packet that TCP thought
 // the way to take, by its segments. TCP forbids everybody on the way to fragment its packets.
 func (p Pair) Transfer(ctx context.Context) (mtu int, err error) {
-	ctx, cancel := context.WithTimeout(ctx, firstWait)
+	ctx, cancel := context.WithTimeout(ctx, transferWait)
 	defer cancel()
 	var listener net.Listener
 	err = p.To.ns.Do(func() (err error) {
