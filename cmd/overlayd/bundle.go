@@ -127,6 +127,9 @@ func (b *bundle) parts() []part {
 		{"version.txt", func(context.Context) ([]byte, error) { return fmt.Appendln(nil, "overlayd", version()), nil }},
 		{"status.json", b.status},
 		{"events.json", b.events},
+		{"metrics.txt", func(ctx context.Context) ([]byte, error) {
+			return control.FetchMetrics(ctx, control.SocketPath(b.runDir))
+		}},
 		{"config.json", b.networkConfig},
 		{"leases.json", b.leases},
 		{"machine.txt", machine},

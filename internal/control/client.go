@@ -70,6 +70,20 @@ func FetchHookLog(ctx context.Context, path string) (entries []HookEntry, err er
 	return entries, err
 }
 
+// FetchMetrics asks the daemon for its metrics, as Prometheus reads them. Its errors are Fetch's.
+func FetchMetrics(ctx context.Context, path string) ([]byte, error) {
+	body, err := ask(ctx, path, "/metrics")
+	if err != nil {
+		return nil, err
+	}
+	defer body.Close()
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics from %s: %w", path, err)
+	}
+	return text, nil
+}
+
 // fetch reads the daemon's answer, which is JSON.
 func fetch(ctx context.Context, path, resource string, into any) error {
 	body, err := ask(ctx, path, resource)
