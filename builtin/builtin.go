@@ -96,6 +96,10 @@ func (r *Run) Command(ctx context.Context, hc interp.HandlerContext, argv []stri
 	return command.Run(ctx, r.run, hc, argv, next, open)
 }
 
+// IsChange reports whether a command line is nothing but changes to the kernel: Command carries it out, or complains of it,
+// without calling next or open, and without reading stdin.
+func (r *Run) IsChange(argv []string) bool { return command.IsChange(argv) }
+
 // Done returns what the run did in the kernel, as the command lines that do the same.
 func (r *Run) Done() []string { return r.run.Done() }
 

@@ -19,7 +19,13 @@ type Config struct {
 	Shell       string        // absolute path of the program that runs the commands, "" for this process
 	Concurrency int           // how many peers' commands may run at once
 
-	commands map[hooks.Hook]*script.Script // without those that are not given, or blank
+	commands map[hooks.Hook]*command // without those that are not given, or blank
+}
+
+// A command is the text of one hook.
+type command struct {
+	*script.Script
+	straight *script.Straight // nil if it takes a shell
 }
 
 // Parse reads the Backend object of a config whose Type is extension, and all commands in it. Keys match in any case of
@@ -35,7 +41,7 @@ func Parse(raw json.RawMessage) (Config, error) {
 	if _, err := object.Fill(given.keys()); err != nil {
 		return Config{}, err
 	}
-	c := Config{Timeout: 30 * time.Second, Concurrency: 1, commands: map[hooks.Hook]*script.Script{}}
+	c := Config{Timeout: 30 * time.Second, Concurrency: 1, commands: map[hooks.Hook]*command{}}
 	for _, set := range [...]struct {
 		key string
 		by  func(*Config) error
@@ -123,15 +129,19 @@ func (r *rawConfig) setCommands(c *Config) error {
 			continue
 		}
 		text := *r.commands[i]
-		command, err := script.Parse(commandKey(h), text)
-		if err == nil && c.Shell == "" {
-			_, err = command.InProcess()
-		}
+		parsed, err := script.Parse(commandKey(h), text)
 		if err != nil {
 			return err
 		}
-		if len(command.File.Stmts) > 0 {
-			c.commands[h] = command
+		given := &command{Script: parsed}
+		if c.Shell == "" {
+			if _, err := parsed.InProcess(); err != nil {
+				return err
+			}
+			given.straight = parsed.Straight()
+		}
+		if len(parsed.File.Stmts) > 0 {
+			c.commands[h] = given
 		}
 	}
 	return nil

@@ -3,7 +3,8 @@
 // What a command may rely on is in the documentation of package hooks. This package parses the commands when the config is
 // read (package script), and has them run by processes beside this one (package helper), by mvdan.cc/sh, without a fork as
 // long as a command uses nothing but the shell itself, text tools, a few core utilities, and what a Run answers. All other
-// programs are started as usual. With "Shell" in the config, the named program runs each command instead, in the same
+// programs are started as usual. A command that only changes the kernel, and is straight (script.Straight), is carried out here
+// and needs no process; it does the same there. With "Shell" in the config, the named program runs each command instead, in the same
 // processes and under the same limits; it finds no in-process commands.
 //
 // # Limits

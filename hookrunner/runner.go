@@ -191,17 +191,27 @@ func (r *Runner) run(ctx context.Context, t task, done func(stdout string) error
 }
 
 // execute runs the command with its time limit, logs what it printed, and returns that.
-func (r *Runner) execute(ctx context.Context, t task, c *script.Script, effects Run) (helper.Result, error) {
+func (r *Runner) execute(ctx context.Context, t task, c *command, effects Run) (helper.Result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.config.Timeout, fmt.Errorf("still running after %s, its Timeout", r.config.Timeout))
 	defer cancel()
-	result, err := r.options.Helpers.Run(ctx, helper.Job{
+	result, err := r.carryOut(ctx, helper.Job{
 		Text: c.Text, Shell: r.config.Shell, Dir: r.options.Dir, Env: r.environ(t), Stdin: t.stdin + "\n", Rehearsal: r.options.Rehearsal,
-	}, effects)
+	}, c.straight, effects)
 	r.log(ctx, t, result, err)
 	if err != nil {
 		err = explain(err, result.Stderr.LastLine())
 	}
 	return result, err
+}
+
+// carryOut runs the job: here if its command is straight and all its command lines are changes to the kernel, else in a helper.
+func (r *Runner) carryOut(ctx context.Context, job helper.Job, straight *script.Straight, effects Run) (helper.Result, error) {
+	if straight != nil && !job.Rehearsal {
+		if steps, ok := straight.Steps(job.Env, job.Stdin); ok && helper.AreChanges(steps, effects) {
+			return helper.Direct(ctx, job, steps, effects)
+		}
+	}
+	return r.options.Helpers.Run(ctx, job, effects)
 }
 
 // explain is a run's error for people: what it ended with, and its own last words.
@@ -246,6 +256,7 @@ type noRun struct{}
 func (noRun) Command(ctx context.Context, _ interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, _ helper.OpenFunc) error {
 	return next(ctx, argv)
 }
+func (noRun) IsChange([]string) bool      { return false }
 func (noRun) LinkMTU() int                { return 0 }
 func (noRun) Done() []string              { return nil }
 func (noRun) Undo(context.Context) error  { return nil }

@@ -96,6 +96,18 @@ func Run(ctx context.Context, k Kernel, hc interp.HandlerContext, argv []string,
 	return c.report(t.explain(err, a))
 }
 
+// IsChange reports whether Run carries out a command line by changes to the kernel alone, or complains of it: without the next
+// handler, files and stdin.
+func IsChange(argv []string) bool {
+	t, known := lookup(argv[0])
+	if !known {
+		return false
+	}
+	a, err := t.parse(argv)
+	_, elsewhere := errors.AsType[unknown](err)
+	return !elsewhere && a.run == nil
+}
+
 // What shells answer for a program that is not there, and for one that SIGPIPE ended.
 const (
 	statusNotFound = 127

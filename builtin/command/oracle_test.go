@@ -82,6 +82,9 @@ func (x *tester) run(t *testing.T, in input) result {
 	} else {
 		err = x.here(ctx, t, in, &stdout, &stderr, real)
 		count := x.counts
+		if x.handed && IsChange(in.argv) {
+			t.Errorf("%s is a change, and went to the real tool", in)
+		}
 		if x.handed {
 			count = x.skipped
 		}

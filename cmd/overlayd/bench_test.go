@@ -25,9 +25,9 @@ import (
 )
 
 // BenchmarkHooks is what the SubnetAdd of an example costs for each of a thousand peers: as the daemon runs it, with its effects
-// owned and in a process of its own; by sh with the real tools; and by their batch modes, which know nothing of hooks. Each way
-// makes the same objects, in a network namespace of its own and in turn. sh/hook is how many times faster than sh the daemon is,
-// hook/batch how many times slower than batches.
+// owned; by sh with the real tools; and by their batch modes, which know nothing of hooks. Each way makes the same objects, in a
+// network namespace of its own and in turn. sh/hook is how many times faster than sh the daemon is, hook/batch how many times
+// slower than batches.
 func BenchmarkHooks(b *testing.B) {
 	for _, name := range []string{"vxlan", "host-gw"} {
 		b.Run(name, func(b *testing.B) {
@@ -187,7 +187,7 @@ func (h *hookBench) hooks(b *testing.B, count int) cost {
 			b.Fatal(err)
 		}
 	}
-	add(peers[count]) // starts the helper, which the others find running
+	add(peers[count]) // does what is done once, such as to start a helper for a hook that takes one
 	var wall float64
 	took := measured(b, count, func() {
 		began := time.Now()

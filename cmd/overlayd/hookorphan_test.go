@@ -19,6 +19,8 @@ func (nothingAnswered) Command(ctx context.Context, _ interp.HandlerContext, arg
 	return next(ctx, argv)
 }
 
+func (nothingAnswered) IsChange([]string) bool { return false }
+
 // The first process of a container becomes the parent of all whose own has ended.
 func TestTheFirstProcessBuriesWhatHooksLeave(t *testing.T) {
 	if os.Getpid() != 1 {

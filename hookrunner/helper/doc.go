@@ -1,5 +1,7 @@
 // Package helper is the process that a hook runs in, so that nothing of it can hurt the daemon.
 //
+// A script that is straight and only changes the kernel can hurt nobody. Direct carries out its commands without a helper.
+//
 // The daemon keeps a Pool of helpers. Each is the daemon's own program started again with nothing but a socket, and runs one
 // hook at a time: what becomes of a hook becomes of no other. Main is its side. In it the hook's command is run by
 // mvdan.cc/sh, or by the program that "Shell" in the config names. What concerns the kernel, such as ip and wg, the helper

@@ -82,14 +82,22 @@ func (o *optimizer) isPlain(words []*syntax.Word) bool {
 }
 
 func (o *optimizer) optimize() {
+	o.replaceCuts()
+	syntax.Walk(o.script.File, func(n syntax.Node) bool {
+		if s, ok := n.(*syntax.Stmt); ok {
+			o.chain(s)
+		}
+		return true
+	})
+}
+
+func (o *optimizer) replaceCuts() {
 	syntax.Walk(o.script.File, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.Word:
 			o.replaceCut(n.Parts)
 		case *syntax.DblQuoted:
 			o.replaceCut(n.Parts)
-		case *syntax.Stmt:
-			o.chain(n)
 		}
 		return true
 	})
@@ -198,7 +206,6 @@ func (o *optimizer) chain(s *syntax.Stmt) {
 	}
 	var joined []*syntax.Stmt
 	for _, part := range flattened(s) {
-		o.expand(part)
 		if last := len(joined) - 1; last >= 0 && o.chains(joined[last]) && o.chains(part) {
 			joined[last] = o.join(joined[last], part)
 			continue
@@ -206,18 +213,6 @@ func (o *optimizer) chain(s *syntax.Stmt) {
 		joined = append(joined, part)
 	}
 	s.Cmd = rebuilt(joined, list).Cmd
-}
-
-// expand replaces in a part of a list what the walk has not come to yet.
-func (o *optimizer) expand(s *syntax.Stmt) {
-	for _, w := range words(s) {
-		o.replaceCut(w.Parts)
-		for _, p := range w.Parts {
-			if q, ok := p.(*syntax.DblQuoted); ok {
-				o.replaceCut(q.Parts)
-			}
-		}
-	}
 }
 
 // flattened are the statements that a statement joins by &&.

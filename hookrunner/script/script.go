@@ -1,4 +1,4 @@
-// Package script is the text of one hook: parsed, and checked against what the in-process shell can do.
+// Package script is the text of one hook: parsed, checked against what the in-process shell can do, and found to need a shell or not.
 package script
 
 import (
