@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -189,7 +190,7 @@ func (s *Store) versions(ctx context.Context) ([]Version, error) {
 		}
 		versions = append(versions, kept...)
 	}
-	slices.SortStableFunc(versions, func(a, b Version) int { return int(b.Revision - a.Revision) })
+	slices.SortStableFunc(versions, func(a, b Version) int { return cmp.Compare(b.Revision, a.Revision) })
 	return slices.CompactFunc(versions, func(a, b Version) bool { return a.Revision == b.Revision }), nil
 }
 
