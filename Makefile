@@ -10,7 +10,7 @@ RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo run test test-kernel lint bench fuzz oracle model soak docs clean
+.PHONY: build demo run test test-kernel lint bench fuzz oracle model soak docs packages packages-test clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
@@ -73,5 +73,14 @@ docs: build
 	bin/overlayd reference >docs/reference.md
 	bin/overlayd reference --man bin/man
 
+# Programs, debs, rpms and SBOMs of the commit that is checked out.
+packages:
+	internal/packaging/build dist
+
+# As root: the packages on a Debian that systemd runs, and that a commit gives the same bytes in two directories.
+packages-test: packages
+	internal/packaging/check dist bin/packages
+	internal/packaging/reproduce dist
+
 clean:
-	rm -rf bin
+	rm -rf bin dist
