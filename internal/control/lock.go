@@ -6,7 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,7 +26,7 @@ func Lock(runDir string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(file); err != nil {
 		defer file.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("another overlayd runs with run directory %s (pid %s): stop it, or choose another --run-dir", runDir, holder(file))
@@ -36,6 +38,29 @@ func Lock(runDir string) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { file.Close() }, nil
+}
+
+// lingering is how long the lock may outlive the daemon that held it. A child that it was about to start when it was killed has the
+// lock until it comes to be a program of its own.
+const lingering = 5 * time.Second
+
+// flock takes the lock of the file, unless the daemon that wrote its process id there is alive.
+func flock(file *os.File) error {
+	for deadline := time.Now().Add(lingering); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if !errors.Is(err, unix.EWOULDBLOCK) || isAlive(file) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// isAlive reports whether there is a process with the id in the file. One in another process namespace is not seen.
+func isAlive(file *os.File) bool {
+	pid, err := strconv.Atoi(holder(file))
+	if err != nil {
+		return false
+	}
+	return !errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 }
 
 // checkDir refuses a directory in which somebody else may replace files.
@@ -57,7 +82,7 @@ func checkDir(dir string) error {
 
 // holder is the process id that the daemon with the lock wrote, "unknown" while it has not.
 func holder(file *os.File) string {
-	text, err := io.ReadAll(io.LimitReader(file, 20))
+	text, err := io.ReadAll(io.NewSectionReader(file, 0, 20))
 	if pid := strings.TrimSpace(string(text)); err == nil && pid != "" {
 		return pid
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestARunDirectoryHasOneDaemon(t *testing.T) {
@@ -98,4 +99,29 @@ func TestLockDoesNotFollowALink(t *testing.T) {
 	if _, err := Lock(dir); !errors.Is(err, syscall.ELOOP) {
 		t.Errorf("Lock: %v", err)
 	}
+}
+
+// A daemon that was killed while it started a program may leave its lock to that child for a moment.
+func TestALockThatOutlivesItsDaemonIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.OpenFile(filepath.Join(dir, "overlayd.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Fprintln(left, dead.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(left.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, func() { left.Close() })
+	unlock, err := Lock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
 }
