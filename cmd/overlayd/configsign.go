@@ -177,7 +177,10 @@ func generateKey(path, password string) (public minisign.PublicKey, err error) {
 	if err := writeNew(path, secret, 0o600); err != nil {
 		return public, err
 	}
-	return public, writeNew(path+".pub", text, 0o644)
+	if err := writeNew(path+".pub", text, 0o644); err != nil {
+		return public, errors.Join(err, os.Remove(path))
+	}
+	return public, nil
 }
 
 // writeNew writes a line to a file that must not exist.

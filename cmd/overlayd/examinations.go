@@ -210,16 +210,15 @@ func lookAtForwarding(_ context.Context, p *patient) (all []finding) {
 
 // lookAtReversePath finds tunnels whose packets the kernel drops when the way back is another: the larger of two settings counts.
 func lookAtReversePath(_ context.Context, p *patient) (all []finding) {
-	strict := func(name string) bool {
+	filter := func(name string) string {
 		text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", name, "rp_filter"))
-		return err == nil && strings.TrimSpace(string(text)) == "1"
-	}
-	loose := func(name string) bool {
-		text, err := os.ReadFile(filepath.Join("/proc/sys/net/ipv4/conf", name, "rp_filter"))
-		return err == nil && strings.TrimSpace(string(text)) == "2"
+		if err != nil {
+			return "" // a link of another network namespace, or none any more
+		}
+		return strings.TrimSpace(string(text))
 	}
 	for _, i := range p.overlayLinks() {
-		if !loose("all") && !loose(i.Name) && (strict("all") || strict(i.Name)) {
+		if max(filter("all"), filter(i.Name)) == "1" {
 			all = append(all, finding{warning, "", "packets from " + i.Name + " are dropped where the way back is another (rp_filter is strict)",
 				"sysctl -w net.ipv4.conf." + i.Name + ".rp_filter=2"})
 		}
