@@ -31,7 +31,7 @@ func (s *Scopes) putBack(ctx context.Context, lost []*entry) int {
 	return len(done)
 }
 
-// A placed operation is to make what is lost at a place.
+// A placed operation is to make what is lost at a place, or what else is needed for that where no place is said.
 type placed struct {
 	Op
 	place string
@@ -48,7 +48,9 @@ func (s *Scopes) batch(ctx context.Context, all []placed, done []string) (_ []st
 	for i, p := range all {
 		switch {
 		case errs == nil || errs[i] == nil:
-			done = append(done, p.place)
+			if p.place != "" {
+				done = append(done, p.place)
+			}
 		case p.Verb == Add && errors.Is(errs[i], fs.ErrExist):
 			instead = append(instead, placed{Op{Replace, p.Object}, p.place})
 		}
@@ -68,9 +70,31 @@ func (s *Scopes) resetLinks(ctx context.Context, lost []*entry) (ops []placed, g
 			gone = append(gone, made.Name)
 			continue
 		}
-		ops = append(ops, placed{Op{Set, e.resetting(*have)}, e.place})
+		reset := e.resetting(*have)
+		ops = append(ops, placed{Op{Set, reset}, e.place})
+		if reset.Address != "" {
+			ops = append(ops, s.flushedBy(made.Name, lost)...)
+		}
 	}
 	return ops, gone
+}
+
+// flushedBy is how to make again the neighbours on a link that are not lost yet, but will be when the link gets its address back.
+// Those of a scope whose run is open are that run's to make or delete; if they are lost, the look after it finds that.
+func (s *Scopes) flushedBy(link string, lost []*entry) (ops []placed) {
+	known := map[string]bool{}
+	for _, e := range lost {
+		known[e.place] = true
+	}
+	s.watch.mu.Lock()
+	defer s.watch.mu.Unlock()
+	for _, e := range s.ledger.hanging(link) {
+		if _, neigh := e.object.(Neigh); neigh && !known[e.place] && !s.watch.open[e.scope] {
+			op, _ := e.remaking()
+			ops = append(ops, placed{Op: op})
+		}
+	}
+	return ops
 }
 
 // resetting is what is to be set of the entry's link for it to be as it was. To set what is so already may do harm: an address

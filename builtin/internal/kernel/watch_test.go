@@ -134,16 +134,45 @@ func TestWhatIsLostIsPutBackBeforeAnyHookHasRun(t *testing.T) {
 				node := scopes.Begin("node")
 				do(t, node, Op{Set, mtu})
 				node.Keep()
-				before := state(t, k) + describe(list(t, k, Rule{}))
+				before := sortedLines(state(t, k) + describe(list(t, k, Rule{})))
 				do(t, k, tt.ops...)
 				<-told
-				await(t, "all is as before", func() bool {
-					now := state(t, k) + describe(list(t, k, Rule{}))
-					return strings.Join(slices.Sorted(strings.Lines(now)), "") == strings.Join(slices.Sorted(strings.Lines(before)), "")
-				})
+				now := func() string { return sortedLines(state(t, k) + describe(list(t, k, Rule{}))) }
+				defer func() {
+					if diff := cmp.Diff(before, now()); diff != "" {
+						t.Errorf("not as before (-want +got):\n%s", diff)
+					}
+				}()
+				await(t, "all is as before", func() bool { return now() == before })
 			})
 		})
 	}
+}
+
+// The kernel forgets all neighbours of a link whose address is set, also when it is set back.
+func TestALinkThatGetsItsAddressBackKeepsNeighboursPutBackBefore(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		scopes := scopesOn(t, k, "")
+		node, peer := scopes.Begin("node"), scopes.Begin("10.50.7.0/24")
+		do(t, node, Op{Add, vx}, Op{Set, vxUp}, Op{Add, own})
+		do(t, peer, Op{Replace, neigh})
+		node.Keep()
+		peer.Keep()
+		before := state(t, k)
+		for _, op := range []Op{{Del, neigh}, {Set, Link{Name: "vx", Address: "02:00:00:00:00:77"}}} {
+			do(t, k, op)
+			if names, err := scopes.Audit(t.Context()); len(names) != 1 || err != nil {
+				t.Fatalf("%s: damaged: %v, %v", op, names, err)
+			}
+			if diff := cmp.Diff(before, state(t, k)); diff != "" {
+				t.Errorf("%s: put back (-want +got):\n%s", op, diff)
+			}
+		}
+	})
+}
+
+func sortedLines(text string) string {
+	return strings.Join(slices.Sorted(strings.Lines(text)), "")
 }
 
 // A silent kernel tells nothing, as Linux does of WireGuard.
