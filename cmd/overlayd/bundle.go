@@ -192,8 +192,19 @@ func (b *bundle) networkConfig(ctx context.Context) ([]byte, error) {
 // configPart is a network config as it is in the archive. Its own secrets need not be those that were found before: etcd may not
 // have answered then, or had another.
 func configPart(key string, revision int64, value []byte) []byte {
-	text := fmt.Appendf(nil, "// etcd %s@%d\n%s", key, revision, indented(value))
-	return withoutSecrets(text, configSecrets(value))
+	bundled := struct {
+		Key      string          `json:"key"`
+		Revision int64           `json:"revision"`
+		Config   json.RawMessage `json:"config,omitempty"`
+		Text     string          `json:"text,omitempty"` // what is there instead of JSON
+	}{Key: key, Revision: revision}
+	if value = withoutSecrets(value, configSecrets(value)); json.Valid(value) {
+		bundled.Config = value
+	} else {
+		bundled.Text = string(value)
+	}
+	text, _ := json.Marshal(bundled) // these kinds of fields cannot fail
+	return indented(text)
 }
 
 func (b *bundle) leases(ctx context.Context) ([]byte, error) {
@@ -305,7 +316,7 @@ func configSecrets(config []byte) (values []string) {
 	flatten(config, "", func(key string, value json.RawMessage) {
 		var text string
 		if slices.Contains(secretKeys, strings.ToLower(key)) && json.Unmarshal(value, &text) == nil {
-			values = append(values, text)
+			values = append(values, text, strings.Trim(string(value), `"`)) // as it means, and as it is written
 		}
 	})
 	return values
@@ -313,6 +324,9 @@ func configSecrets(config []byte) (values []string) {
 
 func withoutSecrets(text []byte, secrets []string) []byte {
 	for _, s := range secrets {
+		if s == "" {
+			continue
+		}
 		text = bytes.ReplaceAll(text, []byte(s), []byte("***"))
 		if inJSON, err := json.Marshal(s); err == nil { // where it is written otherwise
 			text = bytes.ReplaceAll(text, inJSON[1:len(inJSON)-1], []byte("***"))

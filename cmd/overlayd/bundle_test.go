@@ -2,14 +2,25 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 )
 
-// Also where the config came to be there only after the archive's secrets were looked for.
+// Also where the config came to be there only after the archive's secrets were looked for, and however it is written.
 func TestAConfigIsBundledWithoutItsOwnSecrets(t *testing.T) {
 	const key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-	text := configPart("/config", 7, []byte(`{"Network": "10.50.0.0/16", "Backend": {"Type": "wireguard", "PSK": "`+key+`"}}`))
-	if bytes.Contains(text, []byte(key)) || !bytes.Contains(text, []byte(`"PSK": "***"`)) {
-		t.Errorf("it says %s", text)
+	for _, written := range []string{key, `\u0041` + key[1:]} {
+		text := configPart("/config", 7, []byte(`{"Network": "10.50.0.0/16", "Backend": {"Type": "wireguard", "PSK": "`+written+`"}}`))
+		if bytes.Contains(text, []byte(key[1:])) || !bytes.Contains(text, []byte(`"PSK": "***"`)) {
+			t.Errorf("it says %s", text)
+		}
+	}
+}
+
+func TestABundledConfigIsJSONWhateverIsInEtcd(t *testing.T) {
+	for _, value := range []string{`{"Network": "10.50.0.0/16"}`, `{"Backend": {"Type": "wireguard", "PSK": ""}}`, `{"Network":`, "", "\xff\x00", "null"} {
+		if text := configPart("/config", 7, []byte(value)); !json.Valid(text) {
+			t.Errorf("of %q it makes %s", value, text)
+		}
 	}
 }
