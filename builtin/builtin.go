@@ -96,9 +96,12 @@ func (r *Run) Command(ctx context.Context, hc interp.HandlerContext, argv []stri
 	return command.Run(ctx, r.run, hc, argv, next, open)
 }
 
-// IsChange reports whether a command line is nothing but changes to the kernel: Command carries it out, or complains of it,
-// without calling next or open, and without reading stdin.
-func (r *Run) IsChange(argv []string) bool { return command.IsChange(argv) }
+// Change returns what Command does for a command line, if that is nothing but changes to the kernel, or a complaint of it: it
+// needs no next handler, no files and no stdin.
+func (r *Run) Change(argv []string) (do func(context.Context, interp.HandlerContext) error, ok bool) {
+	change, ok := command.Change(argv)
+	return func(ctx context.Context, hc interp.HandlerContext) error { return change(ctx, r.run, hc) }, ok
+}
 
 // Done returns what the run did in the kernel, as the command lines that do the same.
 func (r *Run) Done() []string { return r.run.Done() }

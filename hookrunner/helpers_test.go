@@ -168,7 +168,16 @@ type recordedRun struct {
 func (r recordedRun) LinkMTU() int   { return r.mtu }
 func (r recordedRun) Done() []string { return []string{"done in " + r.scope} }
 
-func (r recordedRun) IsChange(argv []string) bool { return argv[0] != "cat" }
+func (r recordedRun) Change(argv []string) (func(context.Context, interp.HandlerContext) error, bool) {
+	return changeOf(r, argv), argv[0] != "cat"
+}
+
+// changeOf is a command line that needs nothing but commands.
+func changeOf(commands helper.Commands, argv []string) func(context.Context, interp.HandlerContext) error {
+	return func(ctx context.Context, hc interp.HandlerContext) error {
+		return commands.Command(ctx, hc, argv, nil, nil)
+	}
+}
 
 func (r recordedRun) end(verdict string) error {
 	r.note("end %s: %s", r.scope, verdict)

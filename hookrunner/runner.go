@@ -207,8 +207,10 @@ func (r *Runner) execute(ctx context.Context, t task, c *command, effects Run) (
 // carryOut runs the job: here if its command is straight and all its command lines are changes to the kernel, else in a helper.
 func (r *Runner) carryOut(ctx context.Context, job helper.Job, straight *script.Straight, effects Run) (helper.Result, error) {
 	if straight != nil && !job.Rehearsal {
-		if steps, ok := straight.Steps(job.Env, job.Stdin); ok && helper.AreChanges(steps, effects) {
-			return helper.Direct(ctx, job, steps, effects)
+		if steps, ok := straight.Steps(job.Env, job.Stdin); ok {
+			if changes, ok := helper.ChangesOf(steps, effects); ok {
+				return helper.Direct(ctx, job, changes)
+			}
 		}
 	}
 	return r.options.Helpers.Run(ctx, job, effects)
@@ -256,7 +258,11 @@ type noRun struct{}
 func (noRun) Command(ctx context.Context, _ interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, _ helper.OpenFunc) error {
 	return next(ctx, argv)
 }
-func (noRun) IsChange([]string) bool      { return false }
+
+func (noRun) Change([]string) (func(context.Context, interp.HandlerContext) error, bool) {
+	return nil, false
+}
+
 func (noRun) LinkMTU() int                { return 0 }
 func (noRun) Done() []string              { return nil }
 func (noRun) Undo(context.Context) error  { return nil }

@@ -33,7 +33,9 @@ type answering struct {
 	asked []string
 }
 
-func (a *answering) IsChange([]string) bool { return true }
+func (a *answering) Change(argv []string) (func(context.Context, interp.HandlerContext) error, bool) {
+	return changeOf(a, argv), true
+}
 
 func (a *answering) Command(_ context.Context, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, _ helper.OpenFunc) error {
 	a.asked = append(a.asked, fmt.Sprintf("%q in %s by %s", argv, hc.Dir, hc.Env.Get("PATH")))
@@ -106,10 +108,12 @@ func TestAStraightScriptWithAProgramRunsInAHelper(t *testing.T) {
 // partial knows ip alone.
 type partial struct{ answering }
 
-func (p *partial) IsChange(argv []string) bool { return argv[0] == "ip" }
+func (p *partial) Change(argv []string) (func(context.Context, interp.HandlerContext) error, bool) {
+	return changeOf(p, argv), argv[0] == "ip"
+}
 
 func (p *partial) Command(ctx context.Context, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, open helper.OpenFunc) error {
-	if !p.IsChange(argv) {
+	if argv[0] != "ip" {
 		return next(ctx, argv)
 	}
 	return p.answering.Command(ctx, hc, argv, next, open)
@@ -130,6 +134,10 @@ func TestAStraightScriptEndsInTime(t *testing.T) {
 type waiting struct {
 	answering
 	calls int
+}
+
+func (w *waiting) Change(argv []string) (func(context.Context, interp.HandlerContext) error, bool) {
+	return changeOf(w, argv), true
 }
 
 func (w *waiting) Command(ctx context.Context, _ interp.HandlerContext, _ []string, _ interp.ExecHandlerFunc, _ helper.OpenFunc) error {

@@ -85,8 +85,8 @@ func parseARPOperands(l *line, n *kernel.Neigh, verb kernel.Verb, operands []str
 
 // etherOnly refuses, as the kernel refuses arp, links whose addresses are of another kind than those that arp sets.
 func etherOnly(ctx context.Context, c *call, dev string) error {
-	link, err := findLink(ctx, c, dev)
-	if err == nil && link.Encap != "ether" {
+	links, err := list(ctx, c, kernel.Link{Name: dev, Encap: kernel.AnyEncap})
+	if err == nil && len(links) == 1 && links[0].Encap != "ether" {
 		return &failure{text: "SIOCSARP: Invalid argument", status: statusUsage}
 	}
 	return nil // what else may be wrong the change will tell

@@ -96,16 +96,24 @@ func Run(ctx context.Context, k Kernel, hc interp.HandlerContext, argv []string,
 	return c.report(t.explain(err, a))
 }
 
-// IsChange reports whether Run carries out a command line by changes to the kernel alone, or complains of it: without the next
-// handler, files and stdin.
-func IsChange(argv []string) bool {
+// Change returns what Run does for a command line, if that is nothing but changes to the kernel, or a complaint of it: it needs
+// no next handler, no files and no stdin. It is parsed once, for one call.
+func Change(argv []string) (do func(context.Context, Kernel, interp.HandlerContext) error, ok bool) {
 	t, known := lookup(argv[0])
 	if !known {
-		return false
+		return nil, false
 	}
-	a, err := t.parse(argv)
-	_, elsewhere := errors.AsType[unknown](err)
-	return !elsewhere && a.run == nil
+	a, wrong := t.parse(argv)
+	if _, elsewhere := errors.AsType[unknown](wrong); elsewhere || a.run != nil {
+		return nil, false
+	}
+	return func(ctx context.Context, k Kernel, hc interp.HandlerContext) error {
+		c, err := &call{HandlerContext: hc, kernel: k, tool: t}, wrong
+		if err == nil {
+			err = a.carryOut(ctx, c)
+		}
+		return c.report(t.explain(err, a))
+	}, true
 }
 
 // What shells answer for a program that is not there, and for one that SIGPIPE ended.

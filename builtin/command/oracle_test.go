@@ -81,7 +81,7 @@ func (x *tester) run(t *testing.T, in input) result {
 	} else {
 		err = x.here(ctx, t, in, &stdout, &stderr, real)
 		count := x.counts
-		if x.handed && IsChange(in.argv) {
+		if _, change := Change(in.argv); x.handed && change {
 			t.Errorf("%s is a change, and went to the real tool", in)
 		}
 		if x.handed {

@@ -19,7 +19,9 @@ func (nothingAnswered) Command(ctx context.Context, _ interp.HandlerContext, arg
 	return next(ctx, argv)
 }
 
-func (nothingAnswered) IsChange([]string) bool { return false }
+func (nothingAnswered) Change([]string) (func(context.Context, interp.HandlerContext) error, bool) {
+	return nil, false
+}
 
 // The first process of a container becomes the parent of all whose own has ended.
 func TestTheFirstProcessBuriesWhatHooksLeave(t *testing.T) {

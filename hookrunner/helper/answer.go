@@ -18,9 +18,9 @@ type Commands interface {
 	// interp.ExitStatus; any other ends the hook. Command lines that it does not know it hands to next. Files it opens for
 	// reading by open. All reading comes before any doing: it may be called again with what it wants to read.
 	Command(ctx context.Context, hc interp.HandlerContext, argv []string, next interp.ExecHandlerFunc, open OpenFunc) error
-	// IsChange reports whether a command line is nothing but changes to the kernel: Command carries it out, or complains of it,
-	// without calling next or open, and without reading stdin.
-	IsChange(argv []string) bool
+	// Change returns what Command does for a command line, to be called once, if that is nothing but changes to the kernel, or a
+	// complaint of it: it needs no next handler, no files and no stdin.
+	Change(argv []string) (do func(context.Context, interp.HandlerContext) error, ok bool)
 }
 
 // An OpenFunc opens a file for reading, by its absolute name.

@@ -3,8 +3,6 @@ package helper
 import (
 	"context"
 	"errors"
-	"io"
-	"slices"
 
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
@@ -12,26 +10,47 @@ import (
 	"github.com/overlayd/overlayd/hookrunner/script"
 )
 
-// Direct has the daemon carry out command lines without a helper, as if they came from one, each of which commands must call a
-// change. Of the job it takes the environment and the directory. Its results are those of Pool.Run.
-func Direct(ctx context.Context, job Job, steps []script.Step, commands Commands) (Result, error) {
+// Changes are the command lines of a script, each of them nothing but changes to the kernel.
+type Changes []change
+
+type change struct {
+	when script.When
+	do   func(context.Context, interp.HandlerContext) error
+}
+
+// ChangesOf returns the command lines as changes, if commands call each of them one.
+func ChangesOf(steps []script.Step, commands Commands) (Changes, bool) {
+	all := make(Changes, len(steps))
+	for i, s := range steps {
+		do, ok := commands.Change(s.Argv)
+		if !ok {
+			return nil, false
+		}
+		all[i] = change{s.When, do}
+	}
+	return all, true
+}
+
+// Direct has the daemon carry out changes without a helper, as if they came from one. Of the job it takes the environment and the
+// directory. Its results are those of Pool.Run.
+func Direct(ctx context.Context, job Job, changes Changes) (Result, error) {
 	var out, errOut output
 	hc := interp.HandlerContext{
 		Env: expand.ListEnviron("PATH=" + expand.ListEnviron(job.Env...).Get("PATH").String()), Dir: job.Dir, Stdout: &out, Stderr: &errOut,
 	}
-	err := carryOut(ctx, hc, steps, commands)
+	err := changes.carryOut(ctx, hc)
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
 	return Result{out.result(), errOut.result()}, err
 }
 
-func carryOut(ctx context.Context, hc interp.HandlerContext, steps []script.Step, commands Commands) (last error) {
-	for _, s := range steps {
-		if ctx.Err() != nil || !s.When.Holds(last == nil) {
+func (all Changes) carryOut(ctx context.Context, hc interp.HandlerContext) (last error) {
+	for _, c := range all {
+		if ctx.Err() != nil || !c.when.Holds(last == nil) {
 			continue
 		}
-		last = commands.Command(ctx, hc, s.Argv, noProgram, noFile)
+		last = c.do(ctx, hc)
 		if last == nil {
 			continue
 		}
@@ -45,14 +64,3 @@ func carryOut(ctx context.Context, hc interp.HandlerContext, steps []script.Step
 	}
 	return last
 }
-
-// AreChanges reports whether Direct can carry out the command lines.
-func AreChanges(steps []script.Step, commands Commands) bool {
-	return !slices.ContainsFunc(steps, func(s script.Step) bool { return !commands.IsChange(s.Argv) })
-}
-
-var errChange = errors.New("a command that is a change to the kernel wanted a program or a file")
-
-func noProgram(context.Context, []string) error { return errChange }
-
-func noFile(string) (io.ReadCloser, error) { return nil, errChange }

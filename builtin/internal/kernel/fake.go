@@ -135,7 +135,9 @@ func (f *Fake) List(ctx context.Context, like Object) ([]Object, error) {
 		if !resembles(o, like) {
 			continue
 		}
-		if l, ok := o.(Link); ok && like.(Link).Details != nil {
+		if l, ok := o.(Link); ok && like.(Link).Encap == AnyEncap {
+			o = Link{Name: l.Name, Encap: l.Encap}
+		} else if ok && like.(Link).Details != nil {
 			l.Details = &Details{Mode: "default", Kind: l.Options, Port: l.Port}
 			o = l
 		}

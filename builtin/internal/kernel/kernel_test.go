@@ -310,3 +310,16 @@ func TestLookupTellsHowPacketsLeave(t *testing.T) {
 		}
 	})
 }
+
+func TestALinksEncapIsToldAlone(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		do(t, k, Op{Add, vx})
+		for name, want := range map[string][]Object{
+			"vx": {Link{Name: "vx", Encap: "ether"}}, "lo": {Link{Name: "lo", Encap: "loopback"}}, "none": nil, "a name that is too long": nil,
+		} {
+			if diff := cmp.Diff(want, list(t, k, Link{Name: name, Encap: AnyEncap})); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	})
+}

@@ -15,6 +15,9 @@ const withVFs = 1
 
 // listLinks asks for one link when the name is given, for all otherwise.
 func (s *system) listLinks(like Link) ([]Object, error) {
+	if like.Encap == AnyEncap {
+		return s.encapOf(like.Name), nil
+	}
 	index, err := s.index(like.Name)
 	if err != nil {
 		return nil, nil
@@ -51,6 +54,17 @@ func (s *system) listLinks(like Link) ([]Object, error) {
 		return nil, nil
 	}
 	return list, err
+}
+
+// encapOf asks by ioctl, which takes a fraction of the time that the whole of a link takes.
+func (s *system) encapOf(name string) []Object {
+	req, err := unix.NewIfreq(name)
+	if err != nil || unix.IoctlIfreq(s.ioctl, unix.SIOCGIFHWADDR, req) != nil {
+		return nil
+	}
+	header := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	header.Type = req.Uint16() // the family of the address that is told
+	return []Object{Link{Name: name, Encap: encapType(header)}}
 }
 
 // isDown reports whether there is a link of the name that is down.
