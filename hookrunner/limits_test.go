@@ -36,8 +36,9 @@ func TestHooksEndInTime(t *testing.T) {
 		{name: "a loop of the shell", command: "while :; do :; done"},
 		{name: "a loop of programs", command: "while :; do sleep 0.01; done"},
 		{name: "a loop that writes and nobody reads", command: "while :; do echo y; done | sleep 60"},
-		{name: "a program that ignores SIGTERM", command: `sh -c 'trap "" TERM; while :; do sleep 0.1; done'`, within: timeout + killDelay},
-		{name: "a program that ignores SIGTERM in a substitution", command: `X=$(sh -c 'trap "" TERM; while :; do sleep 0.1; done')`,
+		{name: "a program that ignores SIGTERM", command: `sh -c 'trap "" TERM; while :; do sleep 0.1; done'`},
+		{name: "a program that ignores SIGTERM in a substitution", command: `X=$(sh -c 'trap "" TERM; while :; do sleep 0.1; done')`},
+		{name: "a program that has something to do at SIGTERM, and does not end", command: `sh -c 'trap "sleep 60" TERM; while :; do sleep 0.1; done'`,
 			within: timeout + killDelay},
 		{name: "a program that left the group and holds the streams", command: "setsid -f sleep 3; sleep 60"},
 		{name: "a program that left the group and holds a pipe", command: "while :; do echo y; done | setsid -f sleep 5", onlyIn: "builtin",
@@ -72,6 +73,19 @@ func TestHooksEndInTime(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestAProgramHasTimeForWhatItDoesAtSIGTERM(t *testing.T) {
+	for name, shell := range shells {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRunner(t, backend("Shell", shell, "Timeout", "300ms"), Options{})
+			out, err := r.output(t.Context(), `exec sh -c 'trap "sleep 0.3; echo bye; exit" TERM; while :; do sleep 0.1; done'`, "")
+			if out != "bye\n" || err == nil {
+				t.Errorf("printed %q, %v", out, err)
+			}
+		})
 	}
 }
 

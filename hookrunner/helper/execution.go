@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// killDelay is how long programs have after SIGTERM before SIGKILL comes.
+	// killDelay is how long programs have after SIGTERM before SIGKILL comes, but for those that ignore SIGTERM.
 	killDelay = 2 * time.Second
 	// leaveDelay is how long a command may go on after SIGKILL before the helper with it is given up.
 	leaveDelay = 200 * time.Millisecond

@@ -100,8 +100,13 @@ func (j *jobs) signal(signal syscall.Signal) error {
 		return j.mark.kill(self)
 	}
 	for _, pid := range j.mark.processes() {
-		if pid != self {
-			_ = syscall.Kill(pid, signal) // it may have ended by itself
+		if pid == self {
+			continue
+		}
+		inVain := ignores(pid, signal)
+		_ = syscall.Kill(pid, signal) // it may have ended by itself
+		if inVain {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
 	return nil

@@ -146,6 +146,18 @@ func (m mark) kill(but int) error {
 	}
 }
 
+// ignores reports whether a process has told the kernel that it does not want to hear of a signal. For the mask see proc(5).
+func ignores(pid int, signal unix.Signal) bool {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(text), "\nSigIgn:\t")
+	digits, _, _ := strings.Cut(rest, "\n")
+	mask, err := strconv.ParseUint(digits, 16, 64)
+	return err == nil && mask>>(signal-1)&1 == 1
+}
+
 // bury lays to rest the processes with the mark that have ended and whose parent this process has become, as the first of a
 // container does.
 func (m mark) bury() {
