@@ -68,7 +68,9 @@ func (f arpListing) run(ctx context.Context, c *call) error {
 	}
 	encaps := map[string]string{}
 	for _, link := range links {
-		encaps[link.Name] = link.Encap
+		if encaps[link.Name] = link.Encap; link.Encap == "loopback" {
+			encaps[link.Name] = "loop" // as net-tools has it
+		}
 	}
 	var text strings.Builder
 	shown := 0

@@ -31,6 +31,10 @@ func TestNeighboursAreAnsweredAsByTheRealTools(t *testing.T) {
 		ip neigh show 192.0.2.8
 		ip neigh show dev nope
 		ip neigh del 192.0.2.8 dev vx0
+		ip link set lo up
+		ip neigh add 192.0.2.78 lladdr 02:00:00:00:00:05 dev lo
+		arp -n -i lo
+		arp -an -i lo
 		arp -s 10.50.7.0 zz dev vx0
 		arp -s 10.50.7.0
 		arp -s 10.50.7.0 02:00:00:00:00:01 dev nope

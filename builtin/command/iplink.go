@@ -28,7 +28,9 @@ func parseLinkAdd(l *line) action {
 		case l.take("name"):
 			link.Name = l.name()
 		case l.take("type"):
-			link.Kind = l.next()
+			if link.Kind = l.next(); link.Kind == "" && l.err == nil {
+				l.unknownWord("type") // the kernel has a word of its own for this
+			}
 			a.warning = parseKind(l, &link)
 		case l.twice("numtxqueues"), l.twice("numrxqueues"):
 		case l.take("numtxqueues"):
