@@ -96,6 +96,8 @@ func parseLinkSet(l *line) action {
 	case link.Name != "":
 	case link.Group != nil: // which would mean all links of the group
 		l.unknownWord("group")
+	case link.Rename != "": // which ip takes for the link as well
+		l.unknownWord("name")
 	default:
 		l.fail(statusUsage, "Not enough information: \"dev\" argument is required.")
 	}
