@@ -1,7 +1,6 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"math"
 	"net/netip"
@@ -137,12 +136,14 @@ func (p *routeParser) nexthop() {
 		case p.take("weight"):
 			h.Weight = p.number(1, 256, "\"weight\" is invalid\n")
 		case p.hopWord(&h):
-			p.early = cmp.Or(h.Dev, p.early)
 		default:
 			p.unknown()
 		}
 	}
 	p.route.Hops = append(p.route.Hops, h)
+	if h.Dev != "" {
+		p.early = h.Dev
+	}
 }
 
 func (p *routeParser) destination() {
