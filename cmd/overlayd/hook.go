@@ -75,6 +75,9 @@ func (o *occasion) parse(event, peer string) (err error) {
 // parsePeer reads SUBNET,PUBLIC_IP pairs and the data after them. Data that is not JSON is text.
 func parsePeer(text string) (lease.Lease, error) {
 	var l lease.Lease
+	if text == "" {
+		return l, errors.New("this hook is for a peer: say which by --peer SUBNET,PUBLIC_IP[,DATA]")
+	}
 	for rest := text; ; {
 		first, more, _ := strings.Cut(rest, ",")
 		subnet, err := netip.ParsePrefix(first)
