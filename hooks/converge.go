@@ -55,10 +55,11 @@ func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, dam
 	defer turn.Stop()
 	for ctx.Err() == nil && (sets != nil || c.running+len(c.queue) > 0) {
 		c.Observer.ObserveTurn()
-		if !c.stale.due() {
-			c.dispatch(ctx, &workers)
-		} else if c.running == 0 {
+		switch {
+		case c.stale.due() && c.running == 0:
 			return errStale
+		case !c.stale.due() && (c.listed || sets == nil): // who is wanted is known, or that nobody is
+			c.dispatch(ctx, &workers)
 		}
 		select {
 		case <-ctx.Done():
