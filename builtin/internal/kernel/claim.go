@@ -104,7 +104,7 @@ func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error 
 		err := r.scopes.kernel.Do(ctx, op)
 		switch {
 		case op.Verb == Add && errors.Is(err, fs.ErrExist):
-			err = nil
+			err = r.putBeside(ctx, op.Object)
 		case op.Verb == Replace && errors.Is(err, fs.ErrNotExist): // it was lost before, with its link
 			err = r.empty(ctx, op.Object)
 		}
@@ -115,4 +115,33 @@ func (r *Run) takeBack(ctx context.Context, inverse []Op, release func()) error 
 		release()
 	}
 	return err
+}
+
+// putBeside makes an object beside what has its key, unless it is there, or has no room there.
+func (r *Run) putBeside(ctx context.Context, o Object) error {
+	if !twins(o) {
+		return nil
+	}
+	have, err := r.at(ctx, o)
+	if err != nil || slices.ContainsFunc(have, func(h Object) bool { return isAs(o, h) }) {
+		return err
+	}
+	return r.scopes.kernel.Do(ctx, Op{Append, o})
+}
+
+// putBehind makes the objects, of those that are there still, the last ones at their key. Packets take the first.
+func (r *Run) putBehind(ctx context.Context, objects []Object) error {
+	for _, o := range objects {
+		have, err := r.at(ctx, o)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(have, func(h Object) bool { return isAs(o, h) }) {
+			continue
+		}
+		if err := r.scopes.kernel.Do(ctx, Op{Del, exact(o)}, Op{Append, o}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -22,7 +22,10 @@ func (r *Run) del(ctx context.Context, op Op) error {
 	}
 	r.free(undo.lost)
 	r.undo = append(r.undo, func(ctx context.Context) error {
-		return r.takeBack(ctx, undo.inverse, func() { r.giveBack(undo.lost) })
+		if err := r.takeBack(ctx, undo.inverse, func() { r.giveBack(undo.lost) }); err != nil {
+			return err
+		}
+		return r.putBehind(ctx, undo.behind)
 	})
 	return nil
 }

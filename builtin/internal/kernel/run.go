@@ -223,7 +223,36 @@ func (r *Run) replace(ctx context.Context, op Op) error {
 			return named(err, op)
 		}
 	}
+	if err := r.clearBefore(ctx, op.Object); err != nil {
+		return err
+	}
 	return r.change(ctx, op)
+}
+
+// clearBefore deletes what the scope has of an earlier run in front of what this run made, or found as it wanted it, at the
+// object's key. The kernel replaces what comes first, and where no run was before that is this one's.
+func (r *Run) clearBefore(ctx context.Context, o Object) error {
+	if !r.scopes.ledger.hasBeside(o.Key()) {
+		return nil
+	}
+	have, err := r.at(ctx, o)
+	owner := func(o Object) (e entry, mine bool) {
+		owners := r.owners([]Object{o})
+		if len(owners) == 0 || owners[0].scope != r.scope {
+			return entry{}, false
+		}
+		return owners[0], true
+	}
+	first := slices.IndexFunc(have, func(h Object) bool { e, mine := owner(h); return mine && r.touched[e.place] })
+	for _, h := range have[:max(first, 0)] {
+		if _, mine := owner(h); !mine {
+			continue
+		}
+		if err := r.del(ctx, Op{Del, exact(h)}); err != nil {
+			return err
+		}
+	}
+	return err
 }
 
 // named is a refusal as one of the operation that was asked for.
@@ -282,8 +311,9 @@ func (r *Run) set(ctx context.Context, s Sysctl) error {
 
 // An effect is what else an operation does than to make its object.
 type effect struct {
-	inverse []Op    // what takes it back
-	lost    []entry // what is there no more, and owned by nobody
+	inverse []Op     // what takes it back
+	lost    []entry  // what is there no more, and owned by nobody
+	behind  []Object // what came after it at its key
 }
 
 // carry has the kernel do the operation, after the ledger was told what the scope is about to own at the place.

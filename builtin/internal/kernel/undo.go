@@ -32,7 +32,7 @@ func (r *Run) undoing(ctx context.Context, op Op) (undo effect, err error) {
 		return effect{inverse: []Op{{Del, op.Object}}}, nil
 	}
 	lost := slices.DeleteFunc(r.owners(have[:1]), func(e entry) bool { return e.place == key })
-	return effect{[]Op{{Replace, have[0]}}, lost}, nil
+	return effect{inverse: []Op{{Replace, have[0]}}, lost: lost}, nil
 }
 
 // at is what the kernel has at the object's key, in its order.
@@ -164,17 +164,17 @@ func (r *Run) rebuilding(ctx context.Context, o Object) (effect, error) {
 			return effect{}, err
 		}
 		others, err := r.dependent(ctx, *have)
-		return effect{slices.Concat(have.making(), carried, others), r.hangingOn(o)}, err
+		return effect{inverse: slices.Concat(have.making(), carried, others), lost: r.hangingOn(o)}, err
 	case Addr:
 		have, err := r.scopes.link(ctx, o.Dev)
 		if have == nil || err != nil {
 			return effect{lost: r.meant(o)}, err
 		}
 		carried, err := r.carried(ctx, *have)
-		return effect{carried, r.meant(o)}, err
+		return effect{inverse: carried, lost: r.meant(o)}, err
 	}
 	if e, ok := r.scopes.ledger.at(o.Key()); ok && r.isTheOne(o, e) {
-		return effect{[]Op{restoring(e.object)}, []entry{e}}, nil
+		return effect{inverse: []Op{restoring(e.object)}, lost: []entry{e}}, nil
 	}
 	doomed, err := r.listed(ctx, o)
 	if err != nil {
@@ -190,6 +190,14 @@ func (r *Run) rebuilding(ctx context.Context, o Object) (effect, error) {
 	undo := effect{lost: r.owners(doomed)}
 	for _, h := range doomed {
 		undo.inverse = append(undo.inverse, restoring(h))
+	}
+	if route {
+		have, err := r.at(ctx, doomed[0])
+		if err != nil {
+			return effect{}, err
+		}
+		first := slices.IndexFunc(have, func(h Object) bool { return isAs(doomed[0], h) })
+		undo.behind = have[first+1:]
 	}
 	return undo, nil
 }

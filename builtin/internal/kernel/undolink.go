@@ -33,7 +33,7 @@ func (r *Run) inverseLink(ctx context.Context, l Link) (effect, error) {
 		back.Lower, back.VXLAN, back.MTU = have.Lower, &v, 0 // with which the kernel does not take it
 	}
 	back.restore(l, *have)
-	undo := effect{[]Op{{Set, back}}, r.leaving(l, have)}
+	undo := effect{inverse: []Op{{Set, back}}, lost: r.leaving(l, have)}
 	// A new link-layer address makes the kernel forget the neighbours, permanent ones too. A link that goes down loses its routes
 	// and its IPv6 addresses, also when it was down before it came up.
 	if l.State != Unsaid && l.State != have.State || l.Address != "" {
