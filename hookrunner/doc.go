@@ -10,10 +10,10 @@
 // # Limits
 //
 // When a hook's time is up, or its context ends, all its processes get SIGTERM, and SIGKILL after 2 s, or at once those that
-// ignore SIGTERM: the time is for those that have something to do then. What it leaves
-// running when it ends gets SIGKILL at once, whatever session or parent it has: a hook cannot leave a daemon behind. When this
-// process dies, so do its hooks. What a hook may take of the machine is in the documentation of package helper; one that takes
-// more fails, and its scope is as it was before.
+// ignore SIGTERM: the time is for those that have something to do then. What it leaves running when it ends gets SIGKILL at
+// once, whatever session or parent it has: a hook cannot leave a daemon behind. When this process dies, so do its hooks. What a
+// hook may take of the machine is in the documentation of package helper; one that takes more fails, and its scope is as it was
+// before.
 //
 // What hooks write is private by the umask 077, which they may change.
 //

@@ -80,7 +80,7 @@
 // are, is given all peers at once whose SubnetAdd is due for one reason; each still succeeds or fails by itself.
 //
 // Time. A hook that runs longer than its Timeout (30 s unless the config says otherwise) is ended and has failed. All
-// its processes get SIGTERM, and 2 s later SIGKILL. Since retries queue by the time they fall due, a peer whose
+// its processes get SIGTERM, and SIGKILL 2 s later, or at once if they ignore SIGTERM. Since retries queue by the time they fall due, a peer whose
 // hooks always hang does not starve the others.
 //
 // When a peer changes while its hook keeps failing, its retries are forgotten and the new state is tried at once. After

@@ -6,7 +6,7 @@
 // for JSON.
 //
 // A command line with any word that is not known here goes, whole, to the next handler, which runs the real tool when
-// there is one. So what is left out is not lost: namespaces, encapsulations, "bridge vlan" and words cut short among others.
+// there is one. So what is left out is not lost: namespaces, encapsulations and words cut short among others.
 // docs/commands.md has the whole table.
 package command
 

@@ -40,7 +40,7 @@ func TestAnyLineOfWGIsAnsweredAsByTheRealWG(t *testing.T) {
 			in.stdin = w.conf()
 		}
 		want, got := real.run(t, in), own.run(t, in)
-		if diff := changes(byKey(want.text()), byKey(got.text())); diff != "" && !excused(in, own.handed) {
+		if diff := changes(byKey(want.text()), byKey(got.text())); diff != "" && !excused(in, own.handed, want) {
 			t.Errorf("%s (handed on: %v) (-real +ours):\n%s", in, own.handed, diff)
 		}
 		if diff := changes(byKey(real.run(t, dump).Stdout), byKey(asked.run(t, dump).Stdout)); diff != "" {
@@ -56,6 +56,9 @@ var chosenPort = regexp.MustCompile(`\b(?:3[3-9]|4\d|5\d|60)\d{3}\b|\b32(?:7[7-9
 // byKey is a listing of peers in the order of their keys, and its prefixes in theirs.
 func byKey(text string) string {
 	text = strings.ReplaceAll(text, "Protocol not supported", "No such device") // see differences
+	if strings.Count(text, "wg0\t") == 1 { // "wg show all endpoints" has it before the first peer alone, whichever that is
+		text = strings.Replace(text, "wg0\t", "", 1)
+	}
 	lines := strings.Split(chosenPort.ReplaceAllString(text, "(port)"), "\n")
 	for i, line := range lines {
 		fields := strings.Split(line, "\t")
