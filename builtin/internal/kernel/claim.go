@@ -76,7 +76,7 @@ func (r *Run) unmake(ctx context.Context, o Object) error {
 		}
 		others = slices.DeleteFunc(undo.inverse, func(op Op) bool { return op.Object.Key() == a.Key() })
 	}
-	err := r.scopes.kernel.Do(ctx, Op{Del, exact(o)})
+	err := r.deleteExactly(ctx, o)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

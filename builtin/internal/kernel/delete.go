@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -28,6 +29,27 @@ func (r *Run) del(ctx context.Context, op Op) error {
 		return r.putBehind(ctx, undo.behind)
 	})
 	return nil
+}
+
+// deleteExactly deletes the object, and nothing that is like it. Its error is fs.ErrNotExist when it is gone already.
+func (r *Run) deleteExactly(ctx context.Context, o Object) error {
+	// To IPv4 a metric of 0 is any: without the route that has none, one that somebody made with another would go.
+	if route, ok := o.(Route); ok && route.Dst.Addr().Is4() && route.Metric == 0 {
+		if there, err := r.isThere(ctx, route); err != nil || !there {
+			return cmp.Or(err, fs.ErrNotExist)
+		}
+	}
+	return r.scopes.kernel.Do(ctx, Op{Del, exact(o)})
+}
+
+// isThere reports whether the route is. To look a packet up is far cheaper than to read a table, and mostly tells.
+func (r *Run) isThere(ctx context.Context, o Route) (bool, error) {
+	isIt := func(have Object) bool { return have.Key() == o.Key() && means(exact(o), have) }
+	if found, err := r.Lookup(ctx, Query{To: o.Dst.Addr(), Match: true}); err == nil && isIt(found) {
+		return true, nil
+	}
+	have, err := r.at(ctx, o)
+	return slices.ContainsFunc(have, isIt), err
 }
 
 // free makes nobody the owner of the entries' places.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/overlayd/overlayd/internal/journal"
@@ -159,48 +158,6 @@ func (s story) String() string {
 		lines = append(lines, op.Verb.String()+": "+op.String())
 	}
 	return strings.Join(lines, "\n")
-}
-
-// Of two routes at one key, that of an earlier run must not be what is replaced.
-func TestARouteThatReplacesOneOfTwoLeavesNoneOfAnEarlierRun(t *testing.T) {
-	for _, two := range [][2]Route{{universe.routes[7], universe.routes[8]}, {universe.routes[1], universe.routes[2]}} {
-		for _, replacing := range two {
-			for _, how := range []string{"success", "crash"} {
-				s := story{before: []Op{{Add, two[0]}, {Append, two[1]}}, stop: 2, how: how, after: []Op{{Add, two[1]}, {Replace, replacing}}}
-				for _, fresh := range []func(*testing.T) (Kernel, func()){faked, opened} {
-					if err := s.tell(t, fresh, false); err != nil {
-						t.Errorf("%s\n%v", s, err)
-					}
-				}
-			}
-		}
-	}
-}
-
-// Packets take the first of two routes at one key, so that both and their order have to come back.
-func TestARunWithOneOfTwoRoutesIsUndone(t *testing.T) {
-	for _, two := range [][2]Route{{universe.routes[7], universe.routes[8]}, {universe.routes[8], universe.routes[7]}, {universe.routes[1], universe.routes[2]}} {
-		for _, ops := range [][]Op{{{Del, two[0]}}, {{Del, two[1]}}, {{Del, two[0]}, {Del, two[1]}}, {{Add, two[1]}, {Replace, two[0]}}, {{Add, two[1]}, {Replace, two[1]}}} {
-			eachKernel(t, func(t *testing.T, k Kernel) {
-				scopes := theirs(t, k, "", false)
-				made := scopes.Begin("peer")
-				do(t, made, Op{Add, two[0]}, Op{Append, two[1]})
-				made.Keep()
-				before := state(t, k)
-				run := scopes.Begin("peer")
-				do(t, run, ops...)
-				if err := run.Undo(t.Context()); err != nil {
-					t.Error(err)
-				}
-				if diff := cmp.Diff(before, state(t, k)); diff != "" {
-					t.Errorf("%v undone (-want +got):\n%s", ops, diff)
-				}
-				if damaged, err := scopes.Audit(t.Context()); len(damaged) > 0 || err != nil {
-					t.Errorf("%v undone: %v are damaged, %v", ops, damaged, err)
-				}
-			})
-		}
-	}
 }
 
 // However the first run for a peer ends, and whatever it was to make, the next one leaves what it would have left on a

@@ -73,9 +73,9 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 			r.free([]entry{e}) // others want it still
 			continue
 		}
-		err := r.scopes.kernel.Do(ctx, Op{Del, exact(e.object)})
+		err := r.deleteExactly(ctx, e.object)
 		if r.mayBeThere(e.former) && (err == nil || errors.Is(err, fs.ErrNotExist)) {
-			err = r.scopes.kernel.Do(ctx, Op{Del, exact(e.former)})
+			err = r.deleteExactly(ctx, e.former)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
