@@ -56,7 +56,7 @@ var chosenPort = regexp.MustCompile(`\b(?:3[3-9]|4\d|5\d|60)\d{3}\b|\b32(?:7[7-9
 // byKey is a listing of peers in the order of their keys, and its prefixes in theirs.
 func byKey(text string) string {
 	text = strings.ReplaceAll(text, "Protocol not supported", "No such device") // see differences
-	if strings.Count(text, "wg0\t") == 1 { // "wg show all endpoints" has it before the first peer alone, whichever that is
+	if strings.Count(text, "wg0\t") == 1 {                                      // "wg show all endpoints" has it before the first peer alone, whichever that is
 		text = strings.Replace(text, "wg0\t", "", 1)
 	}
 	lines := strings.Split(chosenPort.ReplaceAllString(text, "(port)"), "\n")

@@ -19,7 +19,8 @@ func TestAConfigIsBundledWithoutItsOwnSecrets(t *testing.T) {
 
 func TestABundledConfigIsJSONWhateverIsInEtcd(t *testing.T) {
 	for _, value := range []string{`{"Network": "10.50.0.0/16"}`, `{"Backend": {"Type": "wireguard", "PSK": ""}}`, `{"Network":`, "", "\xff\x00", "null"} {
-		if text := configPart("/config", 7, []byte(value)); !json.Valid(text) {
+		text := configPart("/config", 7, []byte(value))
+		if !json.Valid(text) || bytes.Contains(text, []byte(`"config"`)) != json.Valid([]byte(value)) {
 			t.Errorf("of %q it makes %s", value, text)
 		}
 	}
