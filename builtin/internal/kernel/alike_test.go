@@ -54,6 +54,17 @@ func TestARunWithOneOfTwoRoutesIsUndone(t *testing.T) {
 	}
 }
 
+// Somebody's replacement can leave an IPv6 route twice. The hook that runs again makes of it what it was.
+func TestARouteThatIsThereTwiceIsMended(t *testing.T) {
+	two := [2]Route{universe.routes[7], universe.routes[8]}
+	s := story{after: []Op{{Replace, two[0]}, {Append, two[1]}}}
+	for _, fresh := range []func(*testing.T) (Kernel, func()){faked, opened} {
+		if err := s.mend(t, fresh, []Op{{Replace, two[1]}}, false); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // To IPv4 a deletion without a metric means a route of any. What a scope made and somebody took away must not take another along.
 func TestARouteIsNotTakenForOneOfAnotherMetric(t *testing.T) {
 	made := universe.routes[2]

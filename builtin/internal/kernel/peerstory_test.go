@@ -188,7 +188,7 @@ func TestDamageOfAnyKindIsMended(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s := drawStory(rt, true)
 		damage := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Op { return drawOp(t, true) }), 1, 6).Draw(rt, "damage")
-		if err := s.mend(t, damage); err != nil {
+		if err := s.mend(t, faked, damage, true); err != nil {
 			var lines []string
 			for _, op := range damage {
 				lines = append(lines, op.Verb.String()+": "+op.String())
@@ -198,10 +198,11 @@ func TestDamageOfAnyKindIsMended(t *testing.T) {
 	})
 }
 
-func (s story) mend(t *testing.T, damage []Op) error {
-	ops, _ := afresh(t, faked, s.after, true)
-	k := NewFake()
-	scopes := theirs(t, k, "", true)
+func (s story) mend(t *testing.T, fresh func(*testing.T) (Kernel, func()), damage []Op, wireguard bool) error {
+	ops, _ := afresh(t, fresh, s.after, wireguard)
+	k, done := fresh(t)
+	defer done()
+	scopes := theirs(t, k, "", wireguard)
 	run := scopes.Begin("peer")
 	do(t, run, ops...)
 	run.Keep()

@@ -31,7 +31,8 @@ func (r *Run) undoing(ctx context.Context, op Op) (undo effect, err error) {
 	if len(have) == 0 {
 		return effect{inverse: []Op{{Del, op.Object}}}, nil
 	}
-	lost := slices.DeleteFunc(r.owners(have[:1]), func(e entry) bool { return e.place == key })
+	// The kernel may have one route twice, after somebody's replacement, and then the other stays.
+	lost := slices.DeleteFunc(r.owners(have[:1]), func(e entry) bool { return e.place == key || e.holds(have[1:]) })
 	return effect{inverse: []Op{{Replace, have[0]}}, lost: lost}, nil
 }
 
