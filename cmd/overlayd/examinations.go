@@ -236,10 +236,42 @@ func lookAtFirewall(_ context.Context, p *patient) (all []finding) {
 		all = append(all, finding{warning, "", "forwarded packets are dropped unless another rule accepts them, by " + strings.Join(drops, ", "),
 			"iptables -I FORWARD -s NETWORK -j ACCEPT, and the same with -d, or that program's own setting"})
 	}
+	for _, tunnel := range p.tunnelProbes() {
+		if refusal, err := table.Refuses(tunnel.Probe); err == nil && refusal != nil {
+			all = append(all, finding{severe, "", fmt.Sprintf("UDP port %d, at which %s receives what other nodes send, is dropped by %s", tunnel.Port, tunnel.link, refusal),
+				fmt.Sprintf("nft insert rule %s %s %s udp dport %d accept", refusal.Family, refusal.Table, refusal.Chain, tunnel.Port)})
+		}
+	}
 	if left, err := table.Leftovers(); err == nil && len(left) > 0 {
 		all = append(all, finding{warning, "", fmt.Sprintf("flannel has left %d tables, chains or rules in the firewall", len(left)), "overlayd cleanup --flannel, with the daemon stopped"})
 	}
 	return all
+}
+
+// A tunnelProbe is a packet as another node sends it to a tunnel of this one.
+type tunnelProbe struct {
+	firewall.Probe
+	link string
+}
+
+// tunnelProbes are the packets that the tunnels with an address in the overlay are to receive.
+func (p *patient) tunnelProbes() (probes []tunnelProbe) {
+	external, err := p.external()
+	if err != nil {
+		return nil
+	}
+	for _, i := range p.overlayLinks() {
+		t, err := node.ReadTunnel(i.Name)
+		if err != nil {
+			continue // it has gone since
+		}
+		for _, from := range []netip.Addr{external.PublicV4, external.PublicV6} {
+			if from.IsValid() && (!t.Local.IsValid() || t.Local.Is6() == from.Is6()) {
+				probes = append(probes, tunnelProbe{firewall.Probe{Interface: external.Name, Index: external.Index, Port: t.Port, V6: from.Is6()}, i.Name})
+			}
+		}
+	}
+	return probes
 }
 
 func lookAtClock(context.Context, *patient) []finding {
