@@ -125,3 +125,22 @@ func TestARouteThatACrashLeftIsNotTakenForOneOfAnotherMetric(t *testing.T) {
 		}
 	}
 }
+
+// Where the other route is the first one now, the kernel refuses to make it as the second is. So it is for a hook that turns the two
+// around, and after a sweep of the links' addresses, with which the kernel takes the routes along.
+func TestTheFirstRouteIsReplacedWhereItIsTheSecond(t *testing.T) {
+	for _, s := range []story{
+		{before: []Op{{Add, universe.addrs[0]}, {Add, universe.addrs[1]}, {Add, universe.addrs[3]}}, stop: 3, how: "success",
+			after: []Op{{Replace, universe.routes[2]}, {Append, universe.routes[0]}}},
+		{before: []Op{{Add, universe.routes[0]}, {Append, universe.routes[2]}}, stop: 2, how: "success",
+			after: []Op{{Replace, universe.routes[2]}, {Append, universe.routes[0]}}},
+		{before: []Op{{Add, universe.routes[7]}, {Append, universe.routes[8]}}, stop: 2, how: "crash",
+			after: []Op{{Replace, universe.routes[8]}, {Append, universe.routes[7]}}},
+	} {
+		for _, fresh := range []func(*testing.T) (Kernel, func()){faked, opened} {
+			if err := s.tell(t, fresh, false); err != nil {
+				t.Errorf("%s\n%v", s, err)
+			}
+		}
+	}
+}

@@ -19,13 +19,22 @@ func (f *Fake) doRoute(verb Verb, r Route) error {
 	i := f.find(r)
 	switch {
 	case verb == Append && i >= 0:
-		if slices.ContainsFunc(f.objects, func(o Object) bool { return o.Key() == r.Key() && r.covers(o.(Route)) }) {
+		if f.hasAnother(r, i) {
 			return syscall.EEXIST
 		}
 		f.objects = append(f.objects, r)
 		return nil
+	case verb == Replace && i >= 0 && r.Dst.Addr().Is4() && f.hasAnother(r, i+1):
+		return syscall.EEXIST
 	}
 	return f.put(verb, r, syscall.ENOENT)
+}
+
+// hasAnother reports whether the route is there already, at the index or after it.
+func (f *Fake) hasAnother(r Route, from int) bool {
+	return slices.ContainsFunc(f.objects[from:], func(o Object) bool {
+		return o.Key() == r.Key() && r.covers(o.(Route)) && o.(Route).covers(r)
+	})
 }
 
 // delRoute removes the route with the lowest metric that has all that is said.

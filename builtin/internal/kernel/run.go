@@ -230,12 +230,16 @@ func (r *Run) replace(ctx context.Context, op Op) error {
 }
 
 // clearBefore deletes what the scope has of an earlier run in front of what this run made, or found as it wanted it, at the
-// object's key. The kernel replaces what comes first, and where no run was before that is this one's.
+// object's key: the kernel replaces what comes first, and where no run was before that is this one's. It also deletes the object
+// itself where it is not the first, since the kernel makes no route as another one is.
 func (r *Run) clearBefore(ctx context.Context, o Object) error {
 	if !r.scopes.ledger.hasBeside(o.Key()) {
 		return nil
 	}
 	have, err := r.at(ctx, o)
+	if err != nil {
+		return err
+	}
 	owner := func(o Object) (e entry, mine bool) {
 		owners := r.owners([]Object{o})
 		if len(owners) == 0 || owners[0].scope != r.scope {
@@ -244,15 +248,16 @@ func (r *Run) clearBefore(ctx context.Context, o Object) error {
 		return owners[0], true
 	}
 	first := slices.IndexFunc(have, func(h Object) bool { e, mine := owner(h); return mine && r.touched[e.place] })
-	for _, h := range have[:max(first, 0)] {
-		if _, mine := owner(h); !mine {
+	for i, h := range have {
+		e, mine := owner(h)
+		if !mine || r.touched[e.place] || i >= first && (i == 0 || !e.says(o)) {
 			continue
 		}
 		if err := r.del(ctx, Op{Del, exact(h)}); err != nil {
 			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // named is a refusal as one of the operation that was asked for.
