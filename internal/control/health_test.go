@@ -171,6 +171,21 @@ func TestMonitoringIsAnsweredOverTCP(t *testing.T) {
 	if text := get("/v1/events?after=x"); !strings.HasPrefix(text, "400 ") {
 		t.Errorf("events after nonsense: %s", text)
 	}
+	for host, want := range map[string]int{"localhost": 200, "LOCALHOST:9": 200, "[::1]:80": 200, "::1": 200, address: 200, "evil.example:80": 421, "127.0.0.1.evil.example": 421} {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = host
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("asked by the name %s: %s, want %d", host, response.Status, want)
+		}
+	}
 	if err := ServeTCP(ctx, address, state); err == nil || !strings.Contains(err.Error(), "address already in use: choose another --listen") {
 		t.Errorf("listening where somebody else does: %v", err)
 	}

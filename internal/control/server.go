@@ -9,8 +9,10 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -53,7 +55,27 @@ func ServeTCP(ctx context.Context, address string, state *State) error {
 }
 
 func serveTCP(ctx context.Context, listener net.Listener, state *State) error {
-	return serveOn(ctx, netutil.LimitListener(listener, maxConnections), newMux(state))
+	var handler http.Handler = newMux(state)
+	if at, ok := listener.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() {
+		handler = askedByAddress(handler)
+	}
+	return serveOn(ctx, netutil.LimitListener(listener, maxConnections), handler)
+}
+
+// askedByAddress refuses requests by another name than localhost. A web page may have a name of its own resolve to this machine's
+// loopback, to read in a browser here what is meant for this machine alone (DNS rebinding).
+func askedByAddress(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && !strings.EqualFold(host, "localhost") {
+			http.Error(w, "ask by address, or by the name localhost", http.StatusMisdirectedRequest)
+			return
+		}
+		handler.ServeHTTP(w, r)
+	})
 }
 
 func serveOn(ctx context.Context, listener net.Listener, handler http.Handler) error {
