@@ -121,7 +121,7 @@ func TestGarbageAmongTheLeasesHarmsNobody(t *testing.T) {
 			return nil
 		})
 	}
-	if text, want := w.status(late), fmt.Sprintf("%d keys among the leases", len(unreadable)); !strings.Contains(text, want) {
+	if text, want := w.status(late), fmt.Sprintf("%d of the keys among the leases", len(unreadable)); !strings.Contains(text, want) {
 		t.Errorf("overlayd status does not say %q:\n%s", want, text)
 	}
 	if _, err := os.Lstat(sentinel); !os.IsNotExist(err) {

@@ -53,7 +53,7 @@ func TestEventsTellWhatHappened(t *testing.T) {
 		"config : revision 7 in use, backend vxlan", "config : nonsense",
 		"node node: up", "peer 10.50.1.0/24: pending",
 		"hook 10.50.1.0/24: SubnetAdd ran for reason join in 1.0 ms: exit status 1",
-		"peer 10.50.1.0/24: retrying", "node node: ready", "peer 10.50.1.0/24: gone", "lease : 1 keys among the leases are none",
+		"peer 10.50.1.0/24: retrying", "node node: ready", "peer 10.50.1.0/24: gone", "lease : unreadable keys among the leases: 1",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)

@@ -133,7 +133,7 @@ func (s *State) SetUnreadable(all []lease.Unreadable) {
 	var before int
 	s.set(func(t *Status) { before, t.Unreadable = t.Unreadable.Count, u })
 	if before != u.Count {
-		s.tell(Event{Kind: LeaseEvent, Text: fmt.Sprintf("%d keys among the leases are none", u.Count)})
+		s.tell(Event{Kind: LeaseEvent, Text: fmt.Sprintf("unreadable keys among the leases: %d", u.Count)})
 	}
 }
 

@@ -60,7 +60,7 @@ func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 	writeField(b, "problem", printable(s.Config.Problem))
 	writeField(b, "peers", s.countPeers())
 	if u := s.Unreadable; u.Count > 0 {
-		text := fmt.Sprintf("%d keys among the leases", u.Count)
+		text := fmt.Sprintf("%d of the keys among the leases", u.Count)
 		if len(u.First) > 0 {
 			text += fmt.Sprintf(", as %s: %s", strconv.Quote(u.First[0].Key), printable(u.First[0].Error))
 		}
