@@ -156,7 +156,17 @@ func lookAtOverlap(_ context.Context, p *patient) []finding {
 	if err := p.facts.CheckOverlap(p.networks, external); err != nil {
 		return []finding{{severe, "", err.Error(), ""}}
 	}
-	return nil
+	why := external.Why
+	if p.status != nil && p.status.Node.InterfaceBy != "" {
+		why = p.status.Node.InterfaceBy
+	}
+	var told []string
+	for _, a := range []netip.Addr{external.PublicV4, external.PublicV6} {
+		if a.IsValid() {
+			told = append(told, a.String())
+		}
+	}
+	return []finding{{note, "", fmt.Sprintf("other nodes reach this one by %s at %s, chosen by %s", external.Name, strings.Join(told, " and "), why), ""}}
 }
 
 // overheads are how many bytes a tunnel adds to a packet at least, by the kind of link: over IPv6 it is 20 more.
