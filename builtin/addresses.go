@@ -33,3 +33,10 @@ func RouteTo(ctx context.Context, to netip.Addr) (dev string, from netip.Addr, e
 	}
 	return route.Hops[0].Dev, route.Src, nil
 }
+
+// A TunnelEnd is where a tunnel's link receives what other nodes send.
+type TunnelEnd = kernel.TunnelEnd
+
+// ReadTunnelEnd reads that of a vxlan, geneve or wireguard link in the network namespace that the calling thread is in. It is an
+// error for other links.
+func ReadTunnelEnd(link string) (TunnelEnd, error) { return kernel.ReadTunnelEnd(link) }

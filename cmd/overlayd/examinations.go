@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/firewall"
 	"github.com/overlayd/overlayd/internal/node"
@@ -271,7 +272,7 @@ func (p *patient) tunnelProbes() (probes []tunnelProbe) {
 		return nil
 	}
 	for _, i := range p.overlayLinks() {
-		t, err := node.ReadTunnel(i.Name)
+		t, err := builtin.ReadTunnelEnd(i.Name)
 		if err != nil {
 			continue // it has gone since
 		}

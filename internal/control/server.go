@@ -63,14 +63,15 @@ func serveTCP(ctx context.Context, listener net.Listener, state *State) error {
 }
 
 // askedByAddress refuses requests by another name than localhost. A web page may have a name of its own resolve to this machine's
-// loopback, to read in a browser here what is meant for this machine alone (DNS rebinding).
+// loopback, to read in a browser here what is meant for this machine alone (DNS rebinding). Browsers always say a name; HTTP/1.0
+// need not.
 func askedByAddress(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if name, _, err := net.SplitHostPort(host); err == nil {
 			host = name
 		}
-		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && !strings.EqualFold(host, "localhost") {
+		if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err != nil && host != "" && !strings.EqualFold(host, "localhost") {
 			http.Error(w, "ask by address, or by the name localhost", http.StatusMisdirectedRequest)
 			return
 		}
