@@ -36,6 +36,9 @@ func (s *Set) Clear(ctx context.Context, scope string) error {
 	return errors.Join(s.scopes.Begin(aside+scope).Clear(ctx), s.scopes.Begin(scope).Clear(ctx))
 }
 
+// Move is part of hooks.Effects. What was set aside of the scope stays aside.
+func (s *Set) Move(from, to string) error { return s.scopes.Move(from, to) }
+
 // Watch is part of hooks.Effects: damage that the kernel tells of is told some 10 ms later, and more where much is owned;
 // that of WireGuard in the kernel and of most sysctls within about a second, any other within 30 s. What can be is put back first.
 func (s *Set) Watch(ctx context.Context, damaged func(scopes []string)) error {

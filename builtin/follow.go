@@ -29,6 +29,20 @@ func (b *planned) Scopes() []string { return b.set.Scopes() }
 // Clear is part of hooks.Effects.
 func (b *planned) Clear(ctx context.Context, scope string) error { return b.set.Clear(ctx, scope) }
 
+// Move is part of hooks.Effects.
+func (b *planned) Move(from, to string) error {
+	if err := b.set.Move(from, to); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if peer, live := b.live[from]; live {
+		delete(b.live, from)
+		b.live[to] = peer
+	}
+	return nil
+}
+
 // Watch is part of hooks.Effects. What the node and its peers need can come to differ from what was made for them although
 // nobody has touched that: when the machine's routes change, and when the node gets another key. That is told like damage.
 func (b *planned) Watch(ctx context.Context, damaged func(scopes []string)) error {

@@ -3,6 +3,7 @@ package builtin
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
@@ -27,15 +28,25 @@ func greeted(o kernel.Peer) kernel.Peer {
 }
 
 // greetsAtOnce reports whether this node is the one to greet the peer of the scope, given why it is added. Who comes back after
-// it has lost its sessions does: its peers use theirs until they notice, after 15 s. So does who hears of a change.
+// it has lost its sessions does: its peers use theirs until they notice, after 15 s. So does who hears that a peer has another key,
+// since that peer does not hear of it.
 func (b *planned) greetsAtOnce(reason hooks.Reason, scope string, peer kernel.Peer) bool {
-	switch known := len(b.set.scopes.Owned(scope)) > 0; {
+	owned := b.set.scopes.Owned(scope)
+	switch {
 	case reason == hooks.Repair:
 		return false
-	case reason == hooks.Start && known, reason == hooks.Change && len(b.set.asideNames()) == 0:
+	case reason == hooks.Start && has(owned, peer), reason == hooks.Change && hasOtherKey(owned, peer):
 		return true
 	}
 	return b.greetsFirst(peer)
+}
+
+// hasOtherKey reports whether one of the objects is a WireGuard peer on the link of this one, which is not among them.
+func hasOtherKey(objects []kernel.Object, peer kernel.Peer) bool {
+	return !has(objects, peer) && slices.ContainsFunc(objects, func(o kernel.Object) bool {
+		other, ok := o.(kernel.Peer)
+		return ok && other.Dev == peer.Dev
+	})
 }
 
 // greetsFirst reports whether of the two nodes this one greets first.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/overlayd/overlayd/builtin/wireguard"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -52,12 +53,23 @@ func ImpactOf(key string, before, next lease.Network) Impact {
 		return Full
 	case !ofBackend && before.V4 == next.V4 && before.V6 == next.V6:
 		return Live // said in other words
+	case !ofBackend && (goes(before.V4, next.V4) || goes(before.V6, next.V6)) && oneLink(next.Backend):
+		return Brief // WireGuard takes a prefix from a peer by taking all for a moment
 	case !ofBackend:
-		return Brief // nodes that have both families are other peers than those with one
+		return Live // for the family that stays
 	case was != is:
 		return Live // and its other keys come and go with it
 	case !known:
 		return Full
 	}
 	return impact
+}
+
+// goes reports whether an address family is turned off.
+func goes(before, next lease.Pool) bool { return before != lease.Pool{} && next == lease.Pool{} }
+
+// oneLink reports whether WireGuard has one link for both families.
+func oneLink(b lease.Backend) bool {
+	c, err := wireguard.Parse(b.Raw)
+	return b.Type == "wireguard" && (err != nil || c.Mode != wireguard.Separate)
 }

@@ -40,7 +40,11 @@ func TestImpacts(t *testing.T) {
 		}
 		return n
 	}
-	const v4 = `"Network": "10.50.0.0/16"`
+	const (
+		v4      = `"Network": "10.50.0.0/16"`
+		dual    = v4 + `, "EnableIPv6": true, "IPv6Network": "fd50::/48"`
+		oneLink = `, "Backend": {"Type": "wireguard", "Mode": "auto"}`
+	)
 	for _, tt := range []struct {
 		key, before, next string
 		want              Impact
@@ -55,7 +59,9 @@ func TestImpacts(t *testing.T) {
 		{"Network", `{` + v4 + `}`, `{"Network": "10.51.0.0/16"}`, Full},
 		{"SubnetLen", `{` + v4 + `}`, `{` + v4 + `, "SubnetLen": 25}`, Full},
 		{"SubnetLen", `{` + v4 + `}`, `{` + v4 + `, "SubnetLen": 24}`, Live},
-		{"IPv6Network", `{` + v4 + `}`, `{` + v4 + `, "EnableIPv6": true, "IPv6Network": "fd50::/48"}`, Brief},
+		{"IPv6Network", `{` + v4 + `}`, `{` + v4 + `, "EnableIPv6": true, "IPv6Network": "fd50::/48"}`, Live},
+		{"EnableIPv6", `{` + dual + oneLink + `}`, `{` + v4 + oneLink + `}`, Brief},
+		{"EnableIPv6", `{` + v4 + oneLink + `}`, `{` + dual + oneLink + `}`, Live},
 	} {
 		if got := ImpactOf(tt.key, network(tt.before), network(tt.next)); got != tt.want {
 			t.Errorf("%s of %s to %s: %s, want %s", tt.key, tt.before, tt.next, got, tt.want)

@@ -336,10 +336,11 @@ func TestOfTwoNodesThatLearnOfEachOtherOneGreetsAtOnce(t *testing.T) {
 	h := newHost(t, nativetest.OnlyV4)
 	h.must(h.start("wireguard", ""))
 	b := h.backend.(*planned)
-	first, last := kernel.Peer{Dev: "flannel-wg"}, kernel.Peer{Dev: "flannel-wg"}
-	first.PublicKey, last.PublicKey = kernel.PublicKey{0}, kernel.PublicKey{255}
 	h.must(h.add(peerOf("wireguard", 7, 1)))
 	known := peerOf("wireguard", 7, 1).String()
+	same := h.set.scopes.Owned(known)[0].(kernel.Peer)
+	first, last, elsewhere := same, same, same
+	first.PublicKey, last.PublicKey, elsewhere.PublicKey, elsewhere.Dev = kernel.PublicKey{0}, kernel.PublicKey{255}, kernel.PublicKey{0}, "flannel-wg-v6"
 	for _, tt := range []struct {
 		reason hooks.Reason
 		scope  string
@@ -349,8 +350,12 @@ func TestOfTwoNodesThatLearnOfEachOtherOneGreetsAtOnce(t *testing.T) {
 		{hooks.Join, "new", first, false},
 		{hooks.Join, "new", last, true},
 		{hooks.Start, "new", first, false},
-		{hooks.Start, known, first, true}, // this node comes back
-		{hooks.Change, "new", first, true},
+		{hooks.Start, known, same, true}, // this node comes back
+		{hooks.Start, known, elsewhere, false},
+		{hooks.Change, known, first, true}, // the peer has another key
+		{hooks.Change, known, elsewhere, false},
+		{hooks.Change, "new", first, false},
+		{hooks.Change, "new", last, true},
 		{hooks.Repair, known, last, false},
 	} {
 		objects := b.greet(tt.reason, tt.scope, []kernel.Object{tt.peer})

@@ -26,6 +26,7 @@ type converger struct {
 	removing int             // those of them that are the first try of a SubnetRemove
 	ended    chan []endedRun // has room for all that are running
 	tries    int             // of a SubnetRemove
+	swaps    bool            // the backend is a Syncer
 	stale    stale           // whether the node's own hooks have to run again
 	pace     pace            // of their repairs
 }
@@ -35,13 +36,19 @@ type endedRun struct {
 	HookRun
 	peer     *peer
 	lease    *lease.Lease
+	before   *lease.Lease // what was in place
 	changes  int
 	firstTry bool
 }
 
+// isMove reports whether what is in place belongs to other subnets than those it is to belong to.
+func (r endedRun) isMove() bool {
+	return r.Hook == SubnetAdd && r.before != nil && keyOf(*r.before) != keyOf(*r.lease)
+}
+
 func newConverger(r *runner, node Node) *converger {
 	return &converger{
-		runner: r, node: node, tries: removeTries,
+		runner: r, node: node, tries: removeTries, swaps: isSyncer(r.Backend),
 		peers: make(map[key]*peer), ended: make(chan []endedRun, r.Concurrency),
 	}
 }
@@ -97,62 +104,6 @@ func (c *converger) teardown(ctx context.Context) {
 	}
 }
 
-// want takes in the complete list of peers, which is the converger's from then on.
-func (c *converger) want(ctx context.Context, set []lease.Lease) {
-	joined, first := Join, !c.listed
-	if first {
-		joined = Start
-	}
-	c.listed = true
-	c.lists++
-	order := make([]*peer, len(set))
-	next := 0
-	for i := range set {
-		l := &set[i]
-		p := c.find(keyOf(*l), &next)
-		order[i] = p
-		p.list = c.lists
-		switch {
-		case p.wanted == nil:
-			p.want(l, joined)
-		case p.wanted.Equal(*l):
-			p.retain(l)
-			continue
-		default:
-			p.want(l, Change)
-		}
-		c.update(p)
-	}
-	c.order = order
-	for _, p := range c.peers {
-		if p.list != c.lists && (p.wanted != nil || first) {
-			p.want(nil, Leave)
-			c.update(p)
-		}
-	}
-	if first {
-		c.clearStrangers(ctx)
-		c.Observer.ObserveListed()
-	}
-}
-
-// find is the peer with the key, a new one if need be. Lists are in one order, so that it is the next of the last list, unless one
-// has come or gone.
-func (c *converger) find(k key, next *int) *peer {
-	for skip := range 2 {
-		if i := *next + skip; i < len(c.order) && c.order[i].key == k && !c.order[i].gone {
-			*next = i + 1
-			return c.order[i]
-		}
-	}
-	p := c.peers[k]
-	if p == nil {
-		p = &peer{key: k, queueIndex: -1}
-		c.peers[k] = p
-	}
-	return p
-}
-
 // dispatch starts the hooks that are due, as many as may run at once.
 func (c *converger) dispatch(ctx context.Context, workers *sync.WaitGroup) {
 	for c.running < c.Concurrency && len(c.queue) > 0 {
@@ -175,12 +126,11 @@ func (c *converger) take() (runs []endedRun) {
 	first := c.queue[0]
 	due := first.due()
 	reason := first.reason(due)
-	_, many := c.Backend.(Syncer)
 	now := time.Now()
 	fits := func(p *peer) bool { return !p.next.After(now) && p.due() == due && p.reason(due) == reason }
-	for len(runs) == 0 || many && due == SubnetAdd && len(c.queue) > 0 && fits(c.queue[0]) {
+	for len(runs) == 0 || c.swaps && due == SubnetAdd && len(c.queue) > 0 && fits(c.queue[0]) {
 		p := heap.Pop(&c.queue).(*peer)
-		run := endedRun{peer: p, lease: p.wanted, changes: p.changes, firstTry: p.failures == 0}
+		run := endedRun{peer: p, lease: p.wanted, before: p.applied, changes: p.changes, firstTry: p.failures == 0}
 		run.Hook, run.Reason = due, reason
 		if due == SubnetRemove {
 			run.lease = p.applied
@@ -191,6 +141,9 @@ func (c *converger) take() (runs []endedRun) {
 		run.Scope = run.lease.String()
 		p.busy = true
 		p.next = time.Time{}
+		if run.isMove() {
+			c.moveEffects(run.before, run.lease)
+		}
 		runs = append(runs, run)
 	}
 	if due == SubnetAdd {
@@ -257,6 +210,9 @@ func (c *converger) finishOne(ctx context.Context, run endedRun, alone bool) {
 	}
 	p := run.peer
 	p.finished(run, c.tries, c.backoff)
+	if run.isMove() && run.Err != nil {
+		c.moveEffects(run.lease, run.before)
+	}
 	c.settle(p, run)
 	c.update(p)
 

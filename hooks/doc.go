@@ -15,7 +15,7 @@
 //	              Failing: as PreStartup, and Shutdown runs, though not where the lease was held before.
 //	SubnetAdd     For each other node: at the start, when it joins, when its address or its data changes.
 //	              Failing: tried again after 1 s, then 2 s, doubling up to 1 min, for as long as the node is there.
-//	SubnetRemove  When a node leaves, and before SubnetAdd when it changed.
+//	SubnetRemove  When a node leaves, and before SubnetAdd when it changed, unless the backend is a Syncer, which replaces it.
 //	              Failing: tried again 5 times in the same rhythm, then the node is reported as left over. A changed
 //	              node then gets its SubnetAdd all the same. One that is gone is forgotten at the next start.
 //	Shutdown      When the backend ends: for another config, another lease, or a stop (see "Stopping").
@@ -77,7 +77,8 @@
 // at once. With Concurrency 1, the default, no two hooks overlap at all. Among the peers that a new list concerns, all
 // removals come before all additions, each in the order of their subnets, so that an addition finds free what a peer
 // gave up. Retries wait behind them, in the order in which they fall due. A backend that is a Syncer, as the native ones
-// are, is given all peers at once whose SubnetAdd is due for one reason; each still succeeds or fails by itself.
+// are, is given all peers at once whose SubnetAdd is due for one reason; each still succeeds or fails by itself. It replaces a
+// peer that changed, and takes one that keeps a subnet, as all do when the network gets another address family, for the same.
 //
 // Time. A hook that runs longer than its Timeout (30 s unless the config says otherwise) is ended and has failed. All
 // its processes get SIGTERM, and SIGKILL 2 s later, or at once if they ignore SIGTERM. Since retries queue by the time they fall due, a peer whose

@@ -79,6 +79,10 @@ type Backend interface {
 
 // A Syncer is a Backend that makes many peers reachable in fewer steps than it would one after the other: all of them when it
 // starts, and those that are new or lost later. Run calls Sync in place of SubnetAdd where several are due for one reason.
+//
+// Its SubnetAdd and Sync put a peer that has changed in the place of what it was, so that no packet is lost which need not be:
+// SubnetRemove comes before them only where they have failed. That a peer has subnets of another address family too, or no
+// more, is such a change, and Effects.Move comes before it.
 type Syncer interface {
 	Backend
 	// Sync does what SubnetAdd does for each of the peers. It returns nil when all succeeded, and else for each what SubnetAdd

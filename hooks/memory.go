@@ -2,6 +2,7 @@ package hooks
 
 import (
 	"context"
+	"strings"
 
 	"github.com/overlayd/overlayd/lease"
 )
@@ -22,6 +23,8 @@ type Effects interface {
 	Scopes() []string
 	// Clear deletes all that the scope owns.
 	Clear(ctx context.Context, scope string) error
+	// Move makes what the scope owns the other's.
+	Move(from, to string) error
 	// Watch calls damaged with the scopes that have lost something that their hooks made, until the context ends, whose error
 	// it returns. It does not wait for what becomes of that.
 	Watch(ctx context.Context, damaged func(scopes []string)) error
@@ -39,6 +42,7 @@ type unknown struct{}
 
 func (unknown) Scopes() []string                    { return nil }
 func (unknown) Clear(context.Context, string) error { return nil }
+func (unknown) Move(string, string) error           { return nil }
 func (unknown) Watch(ctx context.Context, _ func([]string)) error {
 	<-ctx.Done()
 	return ctx.Err()
@@ -48,26 +52,57 @@ func (unknown) Watch(ctx context.Context, _ func([]string)) error {
 // again, which ones depends on the first complete list.
 func (c *converger) recall() {
 	for _, l := range c.Memory.Peers() {
-		k := keyOf(l)
-		c.peers[k] = &peer{key: k, queueIndex: -1, applied: &l, torn: true}
+		p := c.add(keyOf(l))
+		p.applied, p.torn = &l, true
 	}
 }
 
-// clearStrangers deletes what belongs to peers that are neither wanted nor remembered.
+// clearStrangers deletes what belongs to peers that are neither wanted nor remembered. What belongs to some of a peer's subnets
+// is the peer's where it can be.
 func (c *converger) clearStrangers(ctx context.Context) {
 	known := make(map[string]bool, len(c.peers))
+	scopes := make(map[string]string, 2*len(c.peers)) // of those who have a subnet
 	for _, p := range c.peers {
-		known[p.lease().String()] = true
+		l := p.lease()
+		scope := l.String()
+		known[scope] = true
+		if p.applied != nil {
+			known[p.applied.String()] = true
+		}
+		for half := range l.Paths() {
+			scopes[half.Subnet.String()] = scope
+		}
 	}
 	for _, scope := range c.Effects.Scopes() {
 		if known[scope] {
 			continue
 		}
-		if err := c.Effects.Clear(ctx, scope); err != nil {
+		if heir := heirOf(scope, scopes); heir != "" && c.swaps {
+			c.move(scope, heir)
+		} else if err := c.Effects.Clear(ctx, scope); err != nil {
 			c.Logger.Warn("what a forgotten peer left could not be removed", "subnet", scope, "err", err)
 		} else {
 			c.Logger.Info("what a forgotten peer left is removed", "subnet", scope)
 		}
+	}
+}
+
+// heirOf is the scope of who has one of the scope's subnets, "" for none.
+func heirOf(scope string, scopes map[string]string) string {
+	for subnet := range strings.SplitSeq(scope, ",") {
+		if heir := scopes[subnet]; heir != "" {
+			return heir
+		}
+	}
+	return ""
+}
+
+// moveEffects makes what is in place for one lease that of the other.
+func (c *converger) moveEffects(from, to *lease.Lease) { c.move(from.String(), to.String()) }
+
+func (c *converger) move(from, to string) {
+	if err := c.Effects.Move(from, to); err != nil {
+		c.Logger.Warn("what is in place for a peer with other subnets is not known to be its own", "had", from, "subnet", to, "err", err)
 	}
 }
 
@@ -86,6 +121,10 @@ func (c *converger) remember(runs []endedRun) {
 func (c *converger) settle(p *peer, run endedRun) {
 	var err error
 	switch {
+	case run.isMove() && run.Err == nil:
+		err = c.Memory.Forget(*run.before)
+	case run.isMove():
+		err = c.Memory.Forget(*run.lease)
 	case p.applied == nil || p.givenUp && p.wanted == nil:
 		err = c.Memory.Forget(*run.lease)
 	case run.Hook == SubnetAdd && run.lease != p.applied: // it failed, and what was in place before is still

@@ -27,6 +27,7 @@ type peer struct {
 	key
 	wanted  *lease.Lease // nil when the node is gone
 	applied *lease.Lease // what the last SubnetAdd was for, nil when nothing is in place
+	swaps   bool         // SubnetAdd puts what is wanted in the place of what is applied
 	torn    bool         // part of applied may be gone
 	givenUp bool         // it failed for good
 	busy    bool         // a hook is running
@@ -67,7 +68,7 @@ func (p *peer) due() Hook {
 	switch {
 	case same && !p.torn:
 		return ""
-	case inPlace && !same:
+	case inPlace && !same && !(p.swaps && p.wanted != nil && p.failures == 0): // what a swap was refused may succeed in two steps
 		return SubnetRemove
 	case p.wanted != nil:
 		return SubnetAdd
@@ -194,9 +195,16 @@ func (q *queue) place(p *peer) {
 	switch {
 	case queued && belongs:
 		heap.Fix(q, p.queueIndex)
-	case queued:
-		heap.Remove(q, p.queueIndex)
 	case belongs:
 		heap.Push(q, p)
+	default:
+		q.leave(p)
+	}
+}
+
+// leave takes the peer out, if it is in.
+func (q *queue) leave(p *peer) {
+	if p.queueIndex >= 0 {
+		heap.Remove(q, p.queueIndex)
 	}
 }

@@ -96,21 +96,61 @@ func (u *unreliable) SubnetRemove(ctx context.Context, _ Call, peer lease.Lease)
 	return nil
 }
 
+// An unreliableSyncer is one that is a Syncer, of whose peers one that changes is not removed first.
+type unreliableSyncer struct {
+	*unreliable
+	Effects
+}
+
+func (u unreliableSyncer) Sync(ctx context.Context, call Call, peers []lease.Lease) (errs []error) {
+	for _, p := range peers {
+		errs = append(errs, u.SubnetAdd(ctx, call, p))
+	}
+	return errs
+}
+
+func (u unreliableSyncer) Clear(_ context.Context, scope string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if _, made := u.made[scope]; made {
+		u.t.Errorf("cleared %s, whose SubnetRemove is due", scope)
+	}
+	return nil
+}
+
+func (u unreliableSyncer) Move(from, to string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	data, made := u.made[from]
+	if _, twice := u.made[to]; !made || twice {
+		u.t.Errorf("moved %s to %s: there is %v", from, to, u.made)
+	}
+	delete(u.made, from)
+	u.made[to] = data
+	return nil
+}
+
 func TestWhateverHappensTheLastListIsReached(t *testing.T) {
 	for seed := range uint64(100) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { convergeByChance(t, rand.New(rand.NewPCG(seed, 0))) })
-		})
+		for _, syncer := range []bool{false, true} {
+			t.Run(fmt.Sprintf("seed %d syncer %t", seed, syncer), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { convergeByChance(t, rand.New(rand.NewPCG(seed, 0)), syncer) })
+			})
+		}
 	}
 }
 
-func convergeByChance(t *testing.T, random *rand.Rand) {
+func convergeByChance(t *testing.T, random *rand.Rand, syncer bool) {
 	failures := rand.New(rand.NewPCG(random.Uint64(), 1)) // under the backend's lock
 	u := &unreliable{t: t, fail: func() bool { return failures.IntN(3) == 0 }, made: map[string]string{}}
 	s := &script{t: t, sets: make(chan []lease.Lease), behave: map[string]*behaviour{}, busy: map[string]int{}}
 	ctx, cancel := context.WithCancel(t.Context())
 	options := Options{
 		Leases: s, Backend: u, Reason: Start, Concurrency: 1 + random.IntN(3), Logger: slog.New(slog.DiscardHandler),
+	}
+	if syncer {
+		backend := unreliableSyncer{u, unknown{}}
+		options.Backend, options.Effects = backend, backend
 	}
 	done := make(chan error)
 	go func() { done <- Run(ctx, options) }()
@@ -120,7 +160,11 @@ func convergeByChance(t *testing.T, random *rand.Rand) {
 		var set []lease.Lease
 		for i := range 6 {
 			if version := random.IntN(3); version > 0 {
-				peer := peerLease(fmt.Sprintf("10.50.%d.0/24=v%d", i, version))
+				subnets := fmt.Sprintf("10.50.%d.0/24", i)
+				if random.IntN(2) == 0 {
+					subnets += fmt.Sprintf(",fd50:0:0:%d::/64", i)
+				}
+				peer := peerLease(fmt.Sprintf("%s=v%d", subnets, version))
 				set = append(set, peer)
 				want[peer.String()] = string(peer.V4.Data)
 			}

@@ -200,14 +200,19 @@ func (s *script) verb(name string, args []string) {
 	}
 }
 
-// peerLease reads SUBNET=DATA or SUBNET=DATA@NODE.
+// peerLease reads SUBNET=DATA or SUBNET=DATA@NODE. After the subnet there may be a comma and one of IPv6.
 func peerLease(text string) lease.Lease {
 	subnet, data, _ := strings.Cut(text, "=")
 	data, node, _ := strings.Cut(data, "@")
-	return lease.Lease{
+	subnet, subnet6, dual := strings.Cut(subnet, ",")
+	l := lease.Lease{
 		V4:     lease.Path{Subnet: netip.MustParsePrefix(subnet), Data: json.RawMessage(strconv.Quote(data))},
 		NodeID: node,
 	}
+	if dual {
+		l.V6.Subnet = netip.MustParsePrefix(subnet6)
+	}
+	return l
 }
 
 func (s *script) printf(format string, args ...any) {

@@ -41,6 +41,11 @@ func (s *script) Clear(_ context.Context, scope string) error {
 	return nil
 }
 
+func (s *script) Move(from, to string) error {
+	s.printf("move %s to %s", from, to)
+	return nil
+}
+
 func (s *script) Watch(ctx context.Context, damaged func([]string)) error {
 	s.damage = damaged
 	<-ctx.Done()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -70,11 +69,19 @@ type part struct {
 func (p *part) gentle() Op {
 	peer, ok := p.op.Object.(Peer)
 	have, had := p.have.(Peer)
-	if !ok || !had || !peer.ReplaceIPs || len(peer.AllowedIPs) != len(have.AllowedIPs) ||
-		slices.ContainsFunc(peer.AllowedIPs, func(ip netip.Prefix) bool { return !have.allows(ip.Masked()) }) {
+	if !ok || !had || !peer.ReplaceIPs {
 		return p.op
 	}
-	peer.AllowedIPs, peer.ReplaceIPs = nil, false
+	var missing []netip.Prefix
+	for _, ip := range peer.AllowedIPs {
+		if !have.allows(ip.Masked()) {
+			missing = append(missing, ip)
+		}
+	}
+	if len(have.AllowedIPs)+len(missing) != len(peer.AllowedIPs) {
+		return p.op // it has some that it is not to have
+	}
+	peer.AllowedIPs, peer.ReplaceIPs = missing, false
 	return Op{p.op.Verb, peer}
 }
 

@@ -124,6 +124,20 @@ func (s *Scopes) Give(o Object, to string) error {
 	return s.ledger.own(e)
 }
 
+// Move makes one scope the owner of all that another owns, and changes nothing else. No run may be open in either.
+func (s *Scopes) Move(from, to string) error {
+	s.forget(from)
+	s.mending.Lock()
+	defer s.mending.Unlock()
+	owned := s.ledger.of(from)
+	entries := make([]*entry, len(owned))
+	for i, e := range owned {
+		e.scope = to
+		entries[i] = &e
+	}
+	return s.ledger.ownAll(entries)
+}
+
 // LinkMTU returns the smallest MTU, in bytes, of the links that the scope owns; 0 without any.
 func (s *Scopes) LinkMTU(ctx context.Context, scope string) (int, error) {
 	smallest := 0

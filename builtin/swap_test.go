@@ -1,0 +1,71 @@
+package builtin
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
+	"github.com/overlayd/overlayd/lease"
+)
+
+// opsOf counts what is done to a kernel.
+type opsOf struct {
+	kernel.Kernel
+	lines []string
+}
+
+func (o *opsOf) Do(ctx context.Context, ops ...kernel.Op) error {
+	for _, op := range ops {
+		o.lines = append(o.lines, op.String())
+	}
+	return o.Kernel.Do(ctx, ops...)
+}
+
+func (o *opsOf) Batch(ctx context.Context, ops []kernel.Op) []error {
+	for _, op := range ops {
+		o.lines = append(o.lines, op.String())
+	}
+	return o.Kernel.Batch(ctx, ops)
+}
+
+// A peer that has IPv6 too from now on, or no more, keeps each object of its IPv4 subnet as it is.
+func TestAPeerThatGetsAnotherFamilyKeepsWhatItHas(t *testing.T) {
+	for _, tt := range []struct{ kind, keys string }{{"vxlan", ""}, {"host-gw", ""}, {"wireguard", ""}, {"wireguard", `, "Mode": "auto"`}} {
+		t.Run(tt.kind+tt.keys, func(t *testing.T) {
+			h := newHost(t, nativetest.Dual)
+			fake := h.kernel.(*kernel.Fake)
+			seen := &opsOf{Kernel: fake}
+			h.kernel = seen
+			h.must(h.start(tt.kind, tt.keys))
+			both := peerOf(tt.kind, 7, 1)
+			v4 := both
+			v4.V6 = lease.Path{}
+			h.must(h.add(v4))
+			one := fake.String()
+			seen.lines = nil
+			h.must(h.backend.Move(v4.String(), both.String()))
+			h.must(h.add(both))
+			if len(seen.lines) == 0 {
+				t.Error("nothing is seen of what it does")
+			}
+			for _, line := range seen.lines {
+				if strings.Contains(line, " del") || strings.Contains(line, " 10.50.7.0/24 via") {
+					t.Errorf("on the way to both families it did %s", line)
+				}
+			}
+			two := fake.String()
+			h.must(h.backend.Move(both.String(), v4.String()))
+			h.must(h.add(v4))
+			same(t, "without IPv6 again", one, fake.String())
+			h.must(h.backend.Move(v4.String(), both.String()))
+			h.must(h.add(both))
+			same(t, "with it again", two, fake.String())
+			h.must(h.remove(both))
+			if text := fake.String(); strings.Contains(text, "10.50.7.") || strings.Contains(text, "fd50:0:0:7:") {
+				t.Errorf("removed, it leaves\n%s", text)
+			}
+		})
+	}
+}
