@@ -69,3 +69,14 @@ func TestAPeerThatGetsAnotherFamilyKeepsWhatItHas(t *testing.T) {
 		})
 	}
 }
+
+// What was set aside of a peer goes with it, though the backend has never added it.
+func TestWhatWasSetAsideOfAPeerGoesWithIt(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	h.must(h.start("vxlan", ""))
+	started := h.state()
+	h.must(h.add(peerOf("vxlan", 7, 1)))
+	h.must(h.set.SetAside())
+	h.must(h.backend.Clear(t.Context(), peerOf("vxlan", 7, 1).String()))
+	same(t, "left", started, h.state())
+}

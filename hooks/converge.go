@@ -215,6 +215,9 @@ func (c *converger) finishOne(ctx context.Context, run endedRun, alone bool) {
 	}
 	c.settle(p, run)
 	c.update(p)
+	if p.gone && run.Hook == SubnetAdd {
+		c.clear(ctx, p)
+	}
 
 	if run.Err == nil && !alone {
 		return

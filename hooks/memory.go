@@ -97,6 +97,14 @@ func heirOf(scope string, scopes map[string]string) string {
 	return ""
 }
 
+// clear deletes what an earlier backend may have left of a peer that is forgotten.
+func (c *converger) clear(ctx context.Context, p *peer) {
+	scope := p.lease().String()
+	if err := c.Effects.Clear(ctx, scope); err != nil {
+		c.Logger.Warn("what a peer left could not be removed", "subnet", scope, "err", err)
+	}
+}
+
 // moveEffects makes what is in place for one lease that of the other.
 func (c *converger) moveEffects(from, to *lease.Lease) { c.move(from.String(), to.String()) }
 

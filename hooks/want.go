@@ -48,6 +48,9 @@ func (c *converger) want(ctx context.Context, set []lease.Lease) {
 		}
 		p.want(nil, Leave)
 		c.update(p)
+		if p.gone && !first {
+			c.clear(ctx, p)
+		}
 	}
 	if first {
 		c.clearStrangers(ctx)

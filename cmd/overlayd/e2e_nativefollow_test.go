@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/overlayd/overlayd/internal/cluster"
+	"github.com/overlayd/overlayd/internal/control"
 )
 
 // While the nodes go from one config to the next they ping each other. The old way is there until the new one works, where both
@@ -44,6 +45,44 @@ func TestNodesFollowFromOneNativeConfigToTheNext(t *testing.T) {
 			w.reach(nodes...)
 		})
 	}
+}
+
+// A node that left while others went from one type to another leaves nothing on them, though it never followed.
+func TestAPeerThatLeavesOnTheWayToAnotherTypeLeavesNothing(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	w := newWorldOver(t, network(onlyV4, `{"Type": "vxlan"}`), 3, false)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	gone, stay := nodes[2], nodes[:2]
+	subnet := gone.Subnets()
+	must(t, gone.Stop(w.ctx))
+	w.put(defaultPrefix+"/config", string(network(onlyV4, `{"Type": "host-gw"}`)))
+	for _, n := range stay {
+		w.await(n, func(s control.Status) error {
+			for _, p := range s.Peers {
+				if p.Paths[0].Subnet.String() == subnet && strings.Contains(p.Error, `its backend is "vxlan", and this node's is "host-gw"`) {
+					return nil
+				}
+			}
+			return fmt.Errorf("it does not say that %s has not followed", subnet)
+		})
+		if text, err := n.Shell("ip route show " + subnet); err != nil || !strings.Contains(text, "dev flannel.1") {
+			t.Errorf("%s has %q, %v, want the old route", n, text, err)
+		}
+	}
+	w.delete(subnetsKey + strings.ReplaceAll(subnet, "/", "-"))
+	for _, n := range stay {
+		w.until(fmt.Sprintf("%s has nothing of it, nor the old link", n), func() error {
+			text, err := n.Shell("ip route show " + subnet + "; ls /sys/class/net | grep flannel; true")
+			if err != nil || text != "" {
+				return fmt.Errorf("it has %s, %v", text, err)
+			}
+			return nil
+		})
+	}
+	w.reach(stay...)
 }
 
 // A node's new key costs its peers the time in which the store tells them of it.
