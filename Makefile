@@ -69,7 +69,9 @@ soak:
 	OVERLAYD_SOAK=30 go test -count 1 -run RoundsOf ./cmd/overlayd
 
 # Writes the reference of all commands, and man pages.
-docs: build
+docs:
+	UPDATE_SCRIPTS=1 go test -count 1 -run TestTheSchemasAreOfWhatIsPrinted ./cmd/overlayd
+	$(MAKE) build
 	bin/overlayd reference >docs/reference.md
 	bin/overlayd reference --man bin/man
 

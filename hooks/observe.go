@@ -32,6 +32,7 @@ type NodePhase string
 
 // The phases of a node, in their order. Another config or lease leads from the last to the first.
 const (
+	NodeIdle     NodePhase = "" // without a network config
 	NodeStarting NodePhase = "starting"
 	NodeWaiting  NodePhase = "waiting for a lease"
 	NodeUp       NodePhase = "up"

@@ -30,16 +30,13 @@ func newConfigCommand() *cobra.Command {
 
 func newConfigGetCommand() *cobra.Command {
 	var s settings
+	show := map[string]func([]byte) []byte{"json": indented, "yaml": asYAML}
 	var output string
 	c := &cobra.Command{
 		Use:   "get",
 		Short: "Print the network config that etcd holds",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show, ok := map[string]func([]byte) []byte{"json": indented, "yaml": asYAML}[output]
-			if !ok {
-				return refuse(exitUsage, fmt.Errorf("output %q: not one of json, yaml", output))
-			}
 			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
 				value, revision, err := store.Config(ctx)
 				if errors.Is(err, fs.ErrNotExist) {
@@ -49,12 +46,12 @@ func newConfigGetCommand() *cobra.Command {
 					return err
 				}
 				fmt.Fprintf(c.ErrOrStderr(), "etcd %s@%d\n", store.ConfigKey(), revision)
-				_, err = c.OutOrStdout().Write(show(value))
+				_, err = c.OutOrStdout().Write(show[output](value))
 				return err
 			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "json", "`FORMAT`: json or yaml")
+	outputVar(c, &output, "json", "yaml")
 	s.etcdFlags(c.Flags())
 	return c
 }

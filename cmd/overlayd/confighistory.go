@@ -20,7 +20,8 @@ import (
 )
 
 const configHistoryHelp = `List the network configs of before, the one in use first: those that overlayd config put, edit and rollback have replaced,
-50 at most, and all that etcd has not forgotten by compaction. WRITTEN and BY are known only of those that these commands wrote.`
+50 at most, and all that etcd has not forgotten by compaction. WRITTEN and BY are known only of those that these commands wrote. -o json has
+the configs themselves too.`
 
 func newConfigHistoryCommand() *cobra.Command {
 	var s settings
@@ -28,9 +29,6 @@ func newConfigHistoryCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "history", Short: "List the network configs of before", Long: configHistoryHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if output != "" && output != "json" {
-				return refuse(exitUsage, fmt.Errorf("output %q: not json", output))
-			}
 			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
 				versions, err := store.History(ctx)
 				if errors.Is(err, fs.ErrNotExist) {
@@ -47,7 +45,7 @@ func newConfigHistoryCommand() *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "`FORMAT`: json, which also has the configs themselves")
+	outputVar(c, &output, "text", "json")
 	s.etcdFlags(c.Flags())
 	return c
 }

@@ -75,7 +75,7 @@ var examinations = []examination{
 
 func newDoctorCommand() *cobra.Command {
 	var p patient
-	output := "text"
+	var output string
 	c := &cobra.Command{
 		Use: "doctor", Short: "Look for what keeps an overlay from working, and say what to do", Long: doctorHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -97,7 +97,7 @@ func newDoctorCommand() *cobra.Command {
 	p.etcdFlags(f)
 	pathVar(f, &p.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	tableVar(f, &p.table)
-	f.VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	outputVar(c, &output, "text", "json")
 	return c
 }
 

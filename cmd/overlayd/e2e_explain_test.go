@@ -27,12 +27,14 @@ func TestExplainSaysWhoseAnAddressIsAndWhatServesIt(t *testing.T) {
 		want := fmt.Sprintf(`node        another node, UUID
 subnet      %s
 public IP   %s
-lease       etcd /coreos.com/network/subnets/%s
+lease       etcd /coreos.com/network/subnets/%s@REVISION
 state       up for SPAN
 last hook   SubnetAdd, for reason join, SPAN ago, in TIME
 made        ip route add %[1]s via %[4]s dev flannel-vxlan onlink
 made        ip neighbour add %[4]s lladdr MAC dev flannel-vxlan nud permanent
 made        bridge fdb add MAC dev flannel-vxlan dst %[2]s self permanent
+by          SubnetAdd, for reason join, SPAN ago, in TIME
+kernel      as the ledger says, 3 of 3
 `, subnet, there.Address(), strings.ReplaceAll(subnet.String(), "/", "-"), gateway)
 		got = alike.Replace(got)
 		got, way, _ := strings.Cut(got, "way ")
@@ -66,6 +68,8 @@ var alike = replacements{
 	{regexp.MustCompile(`\b\d+ (s|min)\b`), "SPAN"},
 	{regexp.MustCompile(`in [0-9.]+ m?s`), "in TIME"},
 	{regexp.MustCompile(`\b([0-9a-f]{2}:){5}[0-9a-f]{2}\b`), "MAC"},
+	{regexp.MustCompile(`@\d+,\s+renewed SPAN ago,\s+ends in\s+\d+\s+h\s+unless\s+renewed`), "@REVISION"},
+	{regexp.MustCompile(` \\\n +`), " "},                        // where a command is broken
 	{regexp.MustCompile(`for reason start`), "for reason join"}, // it depends on who was first
 }
 
@@ -83,16 +87,20 @@ func (all replacements) Replace(text string) string {
 
 func TestAnExplanationSaysWhatIsAmiss(t *testing.T) {
 	now := time.Now()
+	added := &control.HookRun{Hook: hooks.SubnetAdd, Reason: hooks.Join, Started: now.Add(-time.Minute), Took: 1.5}
 	x := explanation{
 		Paths: []control.Path{{}}, State: string(hooks.PeerUp), Since: now.Add(-time.Minute),
-		Effects: []control.Effect{{Command: "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0"}, {Command: "ip link add x", Missing: true}},
+		Effects: []control.Effect{{Command: "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0", MadeBy: added}, {Command: "ip link add x", Missing: true}},
 	}
 	var b strings.Builder
 	must(t, x.text(&b, now))
 	want := `node        another node
 state       up for 60 s
 made        ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0
+by          SubnetAdd, for reason join, 60 s ago, in 1.5 s
 missing     ip link add x
+by          a run that the hook log has no more
+kernel      not as the ledger says: 1 of 2 are missing or otherwise
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" || x.good() {
 		t.Errorf("it is good: %v (-want +got):\n%s", x.good(), diff)
@@ -101,6 +109,11 @@ missing     ip link add x
 	if !x.good() {
 		t.Error("it is not good, though nothing is missing")
 	}
+	x.Record = &control.Record{}
+	if x.good() {
+		t.Error("it is good, though its lease has gone")
+	}
+	x.Record = nil
 	x.State = string(hooks.PeerRetrying)
 	if x.good() {
 		t.Error("it is good, though hooks fail")

@@ -16,8 +16,7 @@ hooks that ran, network configs taken up or refused, and whether etcd answers.
 With --output json each event is a line of JSON. Its keys are stable.`
 
 func newEventsCommand() *cobra.Command {
-	output := "text"
-	var runDir string
+	var runDir, output string
 	var follow bool
 	c := &cobra.Command{
 		Use: "events", Short: "Print what has happened to the daemon", Long: eventsHelp, Args: cobra.NoArgs,
@@ -41,6 +40,6 @@ func newEventsCommand() *cobra.Command {
 	f := c.Flags()
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	f.BoolVarP(&follow, "follow", "f", false, "go on with what happens, until interrupted")
-	f.VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	outputVar(c, &output, "text", "json")
 	return c
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,11 +20,15 @@ import (
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/screen"
+	"github.com/overlayd/overlayd/lease"
 )
 
 const explainHelp = `Say whose an address or a subnet is, or what is known of a node, by its identity or its public address: the lease in etcd
-that says so, how the daemon of this machine stands with it, what is in the kernel for it and whether it is still there, and by
-which way packets go.
+that says so, with the revision of its last write, how the daemon of this machine stands with it, what is in the kernel for it,
+which hook made that and whether it is still there, and by which way packets go.
+
+A hook that ran before the daemon started, or before the 500 last, is not known any more.
 
 The exit status is 7 when it is known, and something is amiss with it.`
 
@@ -33,7 +38,9 @@ type explanation struct {
 	Own     bool             `json:"own"` // it is this machine
 	Paths   []control.Path   `json:"paths"`
 	NodeID  string           `json:"nodeID,omitzero"`
-	Lease   string           `json:"lease,omitzero"` // the key in etcd
+	Lease   string           `json:"lease,omitzero"`   // the key in etcd
+	Record  *control.Record  `json:"record,omitempty"` // what is there now
+	Unknown string           `json:"unknown,omitzero"` // why there is no record
 	State   string           `json:"state"`
 	Since   time.Time        `json:"since,omitzero"`
 	Error   string           `json:"error,omitzero"`
@@ -42,9 +49,11 @@ type explanation struct {
 	Way     string           `json:"way,omitzero"` // to the address, or to the first of the subnet
 }
 
+// explainLabel is the width of what stands at the left.
+const explainLabel = 12
+
 func newExplainCommand() *cobra.Command {
-	var runDir string
-	output := "text"
+	var runDir, output string
 	c := &cobra.Command{
 		Use: "explain ADDRESS|SUBNET|NODE", Short: "Say whose an address is, and what serves it", Long: explainHelp, Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -67,14 +76,14 @@ func newExplainCommand() *cobra.Command {
 		},
 	}
 	pathVar(c.Flags(), &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
-	c.Flags().VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	outputVar(c, &output, "text", "json")
 	return c
 }
 
 func explain(ctx context.Context, socket, asked string) (explanation, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	limited, cancel := context.WithTimeout(ctx, statusPatience)
 	defer cancel()
-	status, err := control.Fetch(ctx, socket)
+	status, err := control.Fetch(limited, socket)
 	if err != nil {
 		return explanation{}, refuse(exitUnreachable, err)
 	}
@@ -82,18 +91,38 @@ func explain(ctx context.Context, socket, asked string) (explanation, error) {
 	if err != nil {
 		return x, err
 	}
-	scope := hooks.NodeScope
-	if key := control.Lease(x.Paths); key.String() != "" {
-		x.Lease = path.Join(status.Etcd.Prefix, "subnets", key.Key())
-		if !x.Own {
-			scope = key.String()
-		}
+	scope, l := hooks.NodeScope, control.Lease(x.Paths)
+	if !x.Own {
+		scope = l.String()
 	}
-	if x.Effects, err = control.FetchEffects(ctx, socket, scope); err != nil {
+	if x.Effects, err = control.FetchEffects(limited, socket, scope); err != nil {
 		return x, err
+	}
+	if l.String() != "" {
+		x.Lease = path.Join(status.Etcd.Prefix, "subnets", l.Key())
+		x.readRecord(ctx, socket, l, status.Etcd.Problem)
 	}
 	x.Way = way(ctx, x, asked)
 	return x, nil
+}
+
+// readRecord fills in what etcd holds of the lease, or why that is not known, such as the problem that the daemon has with etcd.
+func (x *explanation) readRecord(ctx context.Context, socket string, l lease.Lease, problem string) {
+	ctx, cancel := context.WithTimeout(ctx, statusPatience)
+	defer cancel()
+	if problem != "" {
+		x.Unknown = problem
+		return
+	}
+	for p := range l.Paths() {
+		record, err := control.FetchLease(ctx, socket, p.Subnet)
+		if err != nil {
+			x.Unknown = err.Error()
+			return
+		}
+		x.Record, x.Lease = &record, cmp.Or(record.Key, x.Lease)
+		return
+	}
 }
 
 // find picks from the status the node that is asked for.
@@ -159,13 +188,24 @@ func way(ctx context.Context, x explanation, asked string) string {
 // good reports whether nothing is amiss.
 func (x explanation) good() bool {
 	up := x.State == string(hooks.PeerUp) || x.State == string(hooks.NodeUp)
-	return up && !slices.ContainsFunc(x.Effects, func(e control.Effect) bool { return e.Missing })
+	gone := x.Record != nil && x.Record.Revision == 0
+	return up && !gone && x.missing() == 0
+}
+
+// missing is how many objects the kernel lacks.
+func (x explanation) missing() (n int) {
+	for _, e := range x.Effects {
+		if e.Missing {
+			n++
+		}
+	}
+	return n
 }
 
 func (x explanation) text(w io.Writer, now time.Time) error {
 	var b strings.Builder
 	line := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "%-12s%s\n", label, fmt.Sprintf(format, args...))
+		b.WriteString(screen.Field(explainLabel, label, fmt.Sprintf(format, args...)))
 	}
 	who := "another node"
 	if x.Own {
@@ -184,25 +224,61 @@ func (x explanation) text(w io.Writer, now time.Time) error {
 		}
 	}
 	if x.Lease != "" {
-		line("lease", "etcd %s", x.Lease)
+		line("lease", "etcd %s%s", x.Lease, x.leaseText())
 	}
 	line("state", "%s for %s", x.State, control.Span(now.Sub(x.Since)))
-	if x.Error != "" {
-		line("", "%s", visible(x.Error))
+	line("", "%s", visible(x.Error))
+	line("last hook", "%s", runText(x.Last, now))
+	x.effectsText(&b, now)
+	line("way", "%s", visible(x.Way))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// leaseText is what stands behind the key.
+func (x explanation) leaseText() string {
+	switch r := x.Record; {
+	case r == nil && x.Unknown == "":
+		return ""
+	case r == nil:
+		return ": " + visible(x.Unknown)
+	case r.Revision == 0:
+		return ": it is not there any more"
+	case r.Reserved:
+		return fmt.Sprintf("@%d, a reservation", r.Revision)
+	default:
+		span := func(seconds int64) string { return control.Span(time.Duration(seconds) * time.Second) }
+		return fmt.Sprintf("@%d, renewed %s ago, ends in %s unless renewed", r.Revision, span(r.Age), span(r.Left))
 	}
-	if l := x.Last; l != nil {
-		line("last hook", "%s, for reason %s, %s ago, in %s", l.Hook, l.Reason, control.Span(now.Sub(l.Started)), control.Duration(l.Took))
+}
+
+// runText is a hook's run in words.
+func runText(r *control.HookRun, now time.Time) string {
+	if r == nil {
+		return ""
 	}
-	for _, e := range x.Effects {
+	return fmt.Sprintf("%s, for reason %s, %s ago, in %s", r.Hook, r.Reason, control.Span(now.Sub(r.Started)), control.Duration(r.Took))
+}
+
+// effectsText writes what was made, with the run that made it behind what it made, and whether the kernel has it.
+func (x explanation) effectsText(b *strings.Builder, now time.Time) {
+	for i, e := range x.Effects {
 		label := "made"
 		if e.Missing {
 			label = "missing"
 		}
-		line(label, "%s", visible(e.Command))
+		b.WriteString(screen.Command(explainLabel, label, visible(e.Command)))
+		by := runText(e.MadeBy, now)
+		if i+1 == len(x.Effects) || runText(x.Effects[i+1].MadeBy, now) != by {
+			b.WriteString(screen.Field(explainLabel, "by", cmp.Or(by, "a run that the hook log has no more")))
+		}
 	}
-	if x.Way != "" {
-		line("way", "%s", visible(x.Way))
+	kernel := fmt.Sprintf("as the ledger says, %d of %d", len(x.Effects), len(x.Effects))
+	switch missing := x.missing(); {
+	case len(x.Effects) == 0:
+		kernel = "nothing was made for it"
+	case missing > 0:
+		kernel = fmt.Sprintf("not as the ledger says: %d of %d are missing or otherwise", missing, len(x.Effects))
 	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	b.WriteString(screen.Field(explainLabel, "kernel", kernel))
 }

@@ -19,9 +19,8 @@ times to them first, as overlayd ping does.
 The daemon has the same page, and it lives, where --listen says.`
 
 func newGraphCommand() *cobra.Command {
-	var runDir string
+	var runDir, output string
 	var pings bool
-	output := "dot"
 	c := &cobra.Command{
 		Use: "graph", Short: "Print the overlay as a picture", Long: graphHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -57,7 +56,7 @@ func newGraphCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
-	f.VarP(checked[string]{&output, oneOf("dot", "svg", "html")}, "output", "o", "`FORMAT`: dot, svg or html")
+	outputVar(c, &output, "dot", "svg", "html")
 	f.BoolVar(&pings, "ping", false, "measure round-trip times first")
 	return c
 }

@@ -17,9 +17,8 @@ ended, what they did in the kernel by in-process commands, and what they printed
 NODE is a peer's subnet, an address of it, its public address or its identity, or node for this node's own hooks.`
 
 func newHookLogCommand() *cobra.Command {
-	var runDir, peer string
+	var runDir, peer, output string
 	var failed bool
-	output := "text"
 	c := &cobra.Command{
 		Use: "log", Short: "Print the last hooks that ran, with what they did and printed", Long: hookLogHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -57,7 +56,7 @@ func newHookLogCommand() *cobra.Command {
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	f.StringVar(&peer, "peer", "", "only those for this `NODE`")
 	f.BoolVar(&failed, "failed", false, "only those that failed")
-	f.VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	outputVar(c, &output, "text", "json")
 	return c
 }
 

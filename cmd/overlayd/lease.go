@@ -6,24 +6,20 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
 
 func newLeaseCommand() *cobra.Command {
-	c := &cobra.Command{
-		Use:   "lease",
-		Short: "Look at the nodes' leases, reserve subnets and give them back",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
-	}
-	c.AddCommand(newLeaseListCommand(), newLeaseReserveCommand(), newLeaseReleaseCommand(), newLeaseCheckCommand())
-	return c
+	return newGroup("lease", "Look at the nodes' leases, reserve subnets and give them back",
+		newLeaseListCommand(), newLeaseReserveCommand(), newLeaseReleaseCommand(), newLeaseCheckCommand())
 }
 
 // parseSubnets reads the subnets of a lease as lists show them: one, or one of each family with a comma between.
@@ -73,4 +69,31 @@ func printable(text string) string {
 		return quoted
 	}
 	return text
+}
+
+// record is what etcd holds of the lease with that subnet, in the words of package control.
+func (d *daemon) record(ctx context.Context, subnet netip.Prefix) (control.Record, error) {
+	all, err := d.cluster.Load(ctx)
+	if err != nil {
+		return control.Record{}, err
+	}
+	for _, u := range all.Unreadable {
+		if v4, v6, err := lease.ParseKey(u.Key); err == nil && (v4 == subnet || v6 == subnet) {
+			return control.Record{}, fmt.Errorf("key %s: %w", u.Key, u.Err)
+		}
+	}
+	for _, r := range all.Records {
+		if r.V4.Subnet != subnet && r.V6.Subnet != subnet {
+			continue
+		}
+		known, err := d.cluster.Expiries(ctx, r)
+		if err != nil {
+			return control.Record{}, err
+		}
+		return control.Record{
+			Key: path.Join(d.etcdPrefix, "subnets", r.Key()), Revision: r.Revision, Reserved: r.Reserved(),
+			Age: int64(known[0].Age.Seconds()), Left: int64(known[0].Left.Seconds()),
+		}, nil
+	}
+	return control.Record{}, nil
 }

@@ -22,11 +22,15 @@ const leaseListHelp = `List all leases and reservations of the network: the subn
 reservation, the backend, and the node's identity, which flannel's nodes have none of.
 
 -o wide adds the age of each lease, which is the time since its node wrote or renewed it, the time that is left until it ends
-unless renewed, and etcd's revision of the last write. A node renews its lease every third of its time to live. -o tsv has the
-same columns for other programs, times in seconds and without a head line, and -o json the nodes' data too.`
+unless renewed, and etcd's revision of the last write, at one request to etcd for each lease. A node renews its lease every third
+of its time to live. -o tsv has the same columns for other programs, times in seconds and without a head line, and -o json the
+nodes' data too.`
 
 func newLeaseListCommand() *cobra.Command {
 	var s settings
+	show := map[string]func(leaseList, io.Writer) error{
+		"text": leaseList.table, "wide": leaseList.wide, "json": leaseList.json, "tsv": leaseList.tsv,
+	}
 	var output string
 	c := &cobra.Command{
 		Use:   "list",
@@ -34,25 +38,19 @@ func newLeaseListCommand() *cobra.Command {
 		Long:  leaseListHelp,
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			show, ok := map[string]func(leaseList, io.Writer) error{
-				"": leaseList.table, "wide": leaseList.wide, "tsv": leaseList.tsv, "json": leaseList.json,
-			}[output]
-			if !ok {
-				return refuse(exitUsage, fmt.Errorf("output %q: not one of wide, json, tsv", output))
-			}
 			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
-				list, err := listLeases(ctx, store, output != "")
+				list, err := listLeases(ctx, store, output != "text")
 				if err != nil {
 					return err
 				}
 				if n := len(list.Unreadable); n > 0 {
 					fmt.Fprintf(c.ErrOrStderr(), "overlayd: %d keys are no leases, see overlayd lease check\n", n)
 				}
-				return show(list, c.OutOrStdout())
+				return show[output](list, c.OutOrStdout())
 			})
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "`FORMAT`: wide, json or tsv, which also tell when leases were renewed and when they expire, at one request to etcd for each")
+	outputVar(c, &output, "text", "wide", "json", "tsv")
 	s.etcdFlags(c.Flags())
 	return c
 }

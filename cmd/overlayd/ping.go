@@ -48,9 +48,8 @@ type pinged struct {
 }
 
 func newPingCommand() *cobra.Command {
-	var runDir string
+	var runDir, output string
 	var all bool
-	output := "text"
 	c := &cobra.Command{
 		Use: "ping [NODE ...]", Short: "Ping other nodes layer by layer, and say which one fails", Long: pingHelp,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -82,7 +81,7 @@ func newPingCommand() *cobra.Command {
 	f := c.Flags()
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	f.BoolVar(&all, "all", false, "ping all peers, as without arguments")
-	f.VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	outputVar(c, &output, "text", "json")
 	return c
 }
 

@@ -13,23 +13,29 @@ import (
 // run is the program: it carries out args and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	understood := false
-	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
-		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
-		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newReferenceCommand(), newDemoCommand())
-	root.AddCommand(newToolCommands()...)
-	root.AddCommand(newHelperCommand())
-	root.Version = version()
-	root.SilenceErrors, root.SilenceUsage = true, true
+	root := newRoot()
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetVersionTemplate("overlayd {{.Version}}\n")
 	command, err := root.ExecuteContextC(ctx)
 	if !understood {
 		err = refuse(exitUsage, err, "see "+command.CommandPath()+" --help")
 	}
 	return report(stderr, err)
+}
+
+// newRoot returns all commands.
+func newRoot() *cobra.Command {
+	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
+		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
+		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newSchemaCommand(), newReferenceCommand(), newDemoCommand())
+	root.AddCommand(newToolCommands()...)
+	root.AddCommand(newHelperCommand())
+	root.Version = version()
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetVersionTemplate("overlayd {{.Version}}\n")
+	return root
 }
 
 // newGroup returns a command that only has others below it, and without one of them prints its help.

@@ -220,7 +220,7 @@ func (d *daemon) closeEtcd() {
 func (d *daemon) effects(ctx context.Context, scope string) (list []control.Effect, err error) {
 	effects, err := d.commands.Effects(ctx, scope)
 	for _, e := range effects {
-		list = append(list, control.Effect(e))
+		list = append(list, control.Effect{Command: e.Command, Missing: e.Missing})
 	}
 	return list, err
 }
@@ -228,7 +228,8 @@ func (d *daemon) effects(ctx context.Context, scope string) (list []control.Effe
 // serve runs the networks until the context ends or something fails, and answers for them until the last one has stopped.
 func (d *daemon) serve(ctx context.Context) error {
 	d.state = control.NewState(control.Facts{
-		Version: version(), NodeID: d.nodeID, Endpoints: d.etcd.Endpoints, Prefix: d.etcdPrefix, Effects: d.effects,
+		Version: version(), NodeID: d.nodeID, Endpoints: d.etcd.Endpoints, Prefix: d.etcdPrefix,
+		Effects: d.effects, Record: d.record,
 	})
 	answering, done := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)

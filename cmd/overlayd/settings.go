@@ -235,6 +235,14 @@ func oneOf(words ...string) func(string) (string, error) {
 	}
 }
 
+// outputVar adds the flag for the format of what a command prints. The first is the default.
+func outputVar(c *cobra.Command, target *string, formats ...string) {
+	*target = formats[0]
+	last := len(formats) - 1
+	usage := fmt.Sprintf("`FORMAT`: %s or %s", strings.Join(formats[:last], ", "), formats[last])
+	c.Flags().VarP(checked[string]{target, oneOf(formats...)}, "output", "o", usage)
+}
+
 // addressVar adds a flag for an address of one family.
 func addressVar(f *pflag.FlagSet, target *netip.Addr, name, usage string, family func(netip.Addr) bool) {
 	checkedVar(f, target, name, netip.Addr{}, usage, func(text string) (netip.Addr, error) {

@@ -31,8 +31,7 @@ type statusView struct {
 }
 
 func newStatusCommand() *cobra.Command {
-	output, check := "text", ""
-	var runDir string
+	var runDir, output, check string
 	var brief, watch bool
 	var wait time.Duration
 	c := &cobra.Command{
@@ -63,7 +62,7 @@ func newStatusCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
-	f.VarP(checked[string]{&output, oneOf("text", "json")}, "output", "o", "`FORMAT`: text or json")
+	outputVar(c, &output, "text", "json")
 	f.BoolVar(&brief, "brief", false, "show one line")
 	f.BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until interrupted")
 	f.DurationVar(&wait, "wait", 0, "`TIME` to wait for the node to be ready")

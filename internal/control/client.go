@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"syscall"
@@ -64,6 +66,12 @@ func FetchEffects(ctx context.Context, path, scope string) (effects []Effect, er
 	return effects, err
 }
 
+// FetchLease asks the daemon what etcd holds of the lease with that subnet: the zero Record if nothing. Its errors are Fetch's.
+func FetchLease(ctx context.Context, path string, subnet netip.Prefix) (record Record, err error) {
+	err = fetch(ctx, path, "/v1/lease?subnet="+url.QueryEscape(subnet.String()), &record)
+	return record, err
+}
+
 // FetchHookLog asks the daemon for the last hooks that have run, the oldest first. Its errors are Fetch's.
 func FetchHookLog(ctx context.Context, path string) (entries []HookEntry, err error) {
 	err = fetch(ctx, path, "/v1/hooks", &entries)
@@ -114,8 +122,9 @@ func ask(ctx context.Context, path, resource string) (io.ReadCloser, error) {
 		return nil, explain(path, err)
 	}
 	if response.StatusCode != http.StatusOK {
-		response.Body.Close()
-		return nil, fmt.Errorf("ask overlayd at %s: it answers %s", path, response.Status)
+		defer response.Body.Close()
+		why, _ := io.ReadAll(io.LimitReader(response.Body, maxText)) // what can be had of it
+		return nil, fmt.Errorf("ask overlayd at %s: it answers %s: %s", path, response.Status, bytes.TrimSpace(why))
 	}
 	return response.Body, nil
 }

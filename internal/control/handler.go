@@ -11,13 +11,15 @@ import (
 // writePatience is how long a client may take to read what it asked for.
 const writePatience = 10 * time.Second
 
-// socketHandler answers for the state to those who may use the control socket. What hooks printed is theirs alone.
+// socketHandler answers for the state to those who may use the control socket. What hooks printed is theirs alone, and so
+// is what costs a request to etcd.
 func socketHandler(state *State) http.Handler {
 	mux := newMux(state)
 	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(state.HookLog()) // an error means that the client is gone
 	})
+	mux.HandleFunc("GET /v1/lease", state.serveLease)
 	return mux
 }
 
@@ -84,19 +86,4 @@ func (s *State) serveEvents(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-}
-
-// serveEffects sends what was made for the scope in the query.
-func (s *State) serveEffects(w http.ResponseWriter, r *http.Request) {
-	if s.effects == nil {
-		http.NotFound(w, r)
-		return
-	}
-	effects, err := s.effects(r.Context(), r.URL.Query().Get("scope"))
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(append([]Effect{}, effects...)) // an error means that the client is gone
 }

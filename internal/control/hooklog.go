@@ -55,7 +55,7 @@ func (s *State) ReportHook(_ hooks.Hook, scope, stdout, stderr string, effects [
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.output[scope] = e
+	s.output[scope], s.reports = e, true
 }
 
 // HookLog returns the last hooks that have run, 500 at most, the oldest first.

@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"html/template"
 	"io"
 	"net/http"
@@ -122,11 +123,10 @@ func (s *State) fillPeer(r *http.Request, p *page) bool {
 	}
 	p.Peer = &p.Status.Peers[i]
 	p.Title = "overlayd: peer " + label(*p.Peer)
-	if s.effects == nil {
-		return true
+	effects, err := s.Effects(r.Context(), Lease(p.Peer.Paths).String())
+	if !errors.Is(err, errNoEffects) {
+		p.Effects, p.EffectsError = effects, errText(err)
 	}
-	effects, err := s.effects(r.Context(), Lease(p.Peer.Paths).String())
-	p.Effects, p.EffectsError = effects, errText(err)
 	return true
 }
 

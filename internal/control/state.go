@@ -31,21 +31,25 @@ type Facts struct {
 
 	// Effects returns what was made for the scope, hooks.NodeScope or a peer's subnets. nil where nobody knows.
 	Effects func(ctx context.Context, scope string) ([]Effect, error)
+
+	// Record returns what etcd holds of the lease with that subnet, the zero Record if nothing. nil where nobody knows.
+	Record func(ctx context.Context, subnet netip.Prefix) (Record, error)
 }
 
 // A State is how the daemon stands now, and what has happened to it. Its methods may be called concurrently and do not block.
 type State struct {
 	events  events
 	metrics *metrics
-	effects func(context.Context, string) ([]Effect, error)
+	facts   Facts
 
-	mu     sync.Mutex
-	status Status // but for what is below, and Health
-	hooks  map[hooks.Hook]HookUse
-	chosen [2]string            // the external interface and why, as said last
-	peers  map[string]Peer      // by subnets
-	wanted map[string]time.Time // since when peers are new or changed, by subnets
-	output map[string]HookEntry // what was reported of runs that ObserveHook has not told of yet, by scope
+	mu      sync.Mutex
+	status  Status // but for what is below, and Health
+	hooks   map[hooks.Hook]HookUse
+	chosen  [2]string            // the external interface and why, as said last
+	peers   map[string]Peer      // by subnets
+	wanted  map[string]time.Time // since when peers are new or changed, by subnets
+	output  map[string]HookEntry // what was reported of runs that ObserveHook has not told of yet, by scope
+	reports bool                 // whether runs are reported
 	hookLog
 	readiness
 }
@@ -55,12 +59,12 @@ var _ hooks.Observer = (*State)(nil)
 // NewState returns the state of a daemon that starts now, in this process.
 func NewState(f Facts) *State {
 	s := &State{
-		effects: f.Effects,
+		facts: f,
 		status: Status{
 			Version: statusVersion,
 			Daemon:  Daemon{Version: f.Version, PID: os.Getpid(), Started: time.Now(), NodeID: f.NodeID},
 			Node:    Node{Networks: []netip.Prefix{}, Paths: []Path{}},
-			Etcd:    Etcd{Endpoints: f.Endpoints, Prefix: f.Prefix},
+			Etcd:    Etcd{Endpoints: append([]string{}, f.Endpoints...), Prefix: f.Prefix},
 		},
 		hooks:  make(map[hooks.Hook]HookUse),
 		peers:  make(map[string]Peer),
@@ -74,7 +78,7 @@ func NewState(f Facts) *State {
 // Configure says which network config the daemon uses from now on, by the type of its backend and etcd's revision. It
 // clears the problem.
 func (s *State) Configure(backend string, revision int64) {
-	s.set(func(t *Status) { t.Config = Config{Backend: backend, Revision: revision} })
+	s.set(func(t *Status) { t.Config, s.reports = Config{Backend: backend, Revision: revision}, false })
 	s.tell(Event{Kind: ConfigEvent, Text: fmt.Sprintf("revision %d in use, backend %s", revision, backend)})
 }
 

@@ -34,7 +34,7 @@ type Daemon struct {
 
 // Node is this node.
 type Node struct {
-	State       hooks.NodePhase `json:"state"` // "starting", "waiting for a lease", "up" or "stopping"; "" before a network is known
+	State       hooks.NodePhase `json:"state"`
 	Since       time.Time       `json:"since,omitzero"`
 	Error       string          `json:"error,omitzero"`   // why the last start failed
 	NextTry     time.Time       `json:"nextTry,omitzero"` // when the start is tried again
@@ -89,7 +89,7 @@ type HookRun struct {
 type Peer struct {
 	Paths    []Path          `json:"paths"` // one a family
 	NodeID   string          `json:"nodeID,omitzero"`
-	State    hooks.PeerState `json:"state"` // "pending", "up", "retrying", "removing" or "left over"
+	State    hooks.PeerState `json:"state"`
 	Since    time.Time       `json:"since"`
 	Error    string          `json:"error,omitzero"`    // of the last hook
 	Failures int             `json:"failures,omitzero"` // in a row
@@ -111,8 +111,18 @@ type UnreadableKey struct {
 
 // An Effect is a kernel object that hooks, or the backend, have made.
 type Effect struct {
-	Command string `json:"command"` // that makes it
-	Missing bool   `json:"missing"` // the kernel lacks it, or has it otherwise
+	Command string   `json:"command"`          // that makes it
+	Missing bool     `json:"missing"`          // the kernel lacks it, or has it otherwise
+	MadeBy  *HookRun `json:"madeBy,omitempty"` // absent where the daemon has forgotten, or did not run it
+}
+
+// A Record is what etcd holds of a lease.
+type Record struct {
+	Key      string `json:"key,omitzero"`         // the whole one
+	Revision int64  `json:"revision,omitzero"`    // etcd's, of the last write; 0 when there is no such lease
+	Reserved bool   `json:"reserved,omitzero"`    // it never expires
+	Age      int64  `json:"ageSeconds,omitzero"`  // since it was written or renewed
+	Left     int64  `json:"leftSeconds,omitzero"` // until it expires unless renewed
 }
 
 // Lease is a lease with the paths' subnets alone. It prints as the name of a peer's scope.

@@ -10,10 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/screen"
 )
-
-// columns is the width of a terminal that Text keeps to, but for the addresses of peers, which are never cut.
-const columns = 80
 
 // Widths of what stands at the left of a line.
 const (
@@ -42,7 +40,7 @@ func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 	}
 	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, Span(now.Sub(s.Daemon.Started))))
 	writeField(b, "health", string(s.Health.State)) // other lines say why
-	writeField(b, "", problem(n.Error, n.NextTry, now, columns-labelWidth))
+	writeField(b, "", problem(n.Error, n.NextTry, now, screen.Columns-labelWidth))
 	for _, p := range n.Paths {
 		if p.Subnet.IsValid() {
 			writeField(b, "subnet", p.Subnet.String()+of(n, p))
@@ -165,7 +163,7 @@ func writeNotes(b *bytes.Buffer, p Peer, now time.Time) {
 	if p.LastHook != nil { // which the line above says
 		cause = strings.TrimPrefix(cause, fmt.Sprintf("%s %s: ", p.LastHook.Hook, p.LastHook.Scope))
 	}
-	if text := problem(cause, p.NextTry, now, columns-noteIndent); text != "" && p.State != hooks.PeerUp {
+	if text := problem(cause, p.NextTry, now, screen.Columns-noteIndent); text != "" && p.State != hooks.PeerUp {
 		fmt.Fprintf(b, "%*s%s\n", noteIndent, "", text)
 	}
 }
@@ -179,25 +177,9 @@ func address(p Path) string {
 
 // writeField writes a label and its value, broken between words where it is long. It writes nothing without a value.
 func writeField(b *bytes.Buffer, label, value string) {
-	used := 0 // of the line
-	for _, word := range strings.Fields(value) {
-		word = shorten(word, columns-labelWidth)
-		length := utf8.RuneCountInString(word)
-		switch {
-		case used > 0 && used+1+length <= columns:
-			b.WriteByte(' ')
-			used++
-		default:
-			if used > 0 {
-				b.WriteByte('\n')
-			}
-			fmt.Fprintf(b, "%-*s", labelWidth, label)
-			label, used = "", labelWidth
-		}
-		b.WriteString(word)
-		used += length
+	words := strings.Fields(value)
+	for i, word := range words {
+		words[i] = shorten(word, screen.Columns-labelWidth)
 	}
-	if used > 0 {
-		b.WriteByte('\n')
-	}
+	b.WriteString(screen.Field(labelWidth, label, strings.Join(words, " ")))
 }

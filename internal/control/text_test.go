@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/screen"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -124,7 +125,7 @@ func TestTextFitsAPersonAndATerminal(t *testing.T) {
 				}
 			})
 			for line := range strings.Lines(text.String()) {
-				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+				if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > screen.Columns {
 					t.Errorf("a line has %d columns: %s", n, line)
 				}
 				if strings.ContainsRune(line, '\x1b') {

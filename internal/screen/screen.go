@@ -1,0 +1,44 @@
+// Package screen lays out what commands print for a terminal of 80 columns.
+package screen
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Columns is the width that is kept to, unless a single word is longer.
+const Columns = 80
+
+// Field is a label and its value, which is broken between words where it is long. It is nothing without a value. A word that is
+// too long stays whole, on a line of its own.
+func Field(width int, label, value string) string { return field(width, label, value, "") }
+
+// Command is a Field whose value is a command line: where it is broken stands what lets a shell read on.
+func Command(width int, label, value string) string { return field(width, label, value, ` \`) }
+
+// field ends the lines that go on with more.
+func field(width int, label, value, more string) string {
+	room := Columns - width - utf8.RuneCountInString(more)
+	var b strings.Builder
+	used := 0 // of the line's room
+	for _, word := range strings.Fields(value) {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case used == 0:
+			fmt.Fprintf(&b, "%-*s", width, label)
+		case used+1+length <= room:
+			b.WriteByte(' ')
+			used++
+		default:
+			fmt.Fprintf(&b, "%s\n%*s", more, width, "")
+			used = 0
+		}
+		b.WriteString(word)
+		used += length
+	}
+	if used > 0 {
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
