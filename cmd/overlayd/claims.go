@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"net/netip"
+
 	"github.com/overlayd/overlayd/internal/control"
 )
 
@@ -65,13 +68,27 @@ func (h holding) hold(claims ...control.Claim) error {
 	return nil
 }
 
-// holdBackend claims what the network's backend needs for itself.
-func (h holding) holdBackend(b backend) error {
+// holdNetwork claims what the plan's network needs for itself. The place is where its config stands.
+func (h holding) holdNetwork(place string, p *plan) error {
 	var claims []control.Claim
-	for _, what := range b.exclusive {
+	for _, what := range p.backend.exclusive {
 		claims = append(claims, control.ClaimName(what, "the keys of Backend in the network config"))
 	}
-	return h.hold(claims...)
+	for _, network := range networks(p.network) {
+		claims = append(claims, control.ClaimNetwork(network, networkKey(network)+" in the network config"))
+	}
+	if err := h.hold(claims...); err != nil {
+		return refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
+	}
+	return nil
+}
+
+// networkKey is the key of the network config that the network is set by.
+func networkKey(network netip.Prefix) string {
+	if network.Addr().Is6() {
+		return "IPv6Network"
+	}
+	return "Network"
 }
 
 func (h holding) release() {

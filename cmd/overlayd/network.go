@@ -201,8 +201,12 @@ func receive(ctx context.Context, revisions <-chan revision) (revision, error) {
 	}
 }
 
+// planRevision makes the plan of the revision, and keeps other daemons from what its network needs for itself.
 func (d *daemon) planRevision(r revision) (*plan, error) {
 	p, err := d.plan(d.place(r), r.value)
+	if err == nil {
+		err = d.held.holdNetwork(d.place(r), p)
+	}
 	if r, refused := errors.AsType[*refusal](err); refused && r.status == exitConfig {
 		return nil, refuse(exitConfig, err, "write one that can be used: "+d.putCommand("FILE"))
 	}

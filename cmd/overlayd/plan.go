@@ -21,8 +21,7 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
-// A plan is a network config that has been read to the end and found fit for this machine. Making one touches nothing, but
-// keeps other daemons from what its backend needs for itself.
+// A plan is a network config that has been read to the end and found fit for this machine. Making one touches nothing.
 type plan struct {
 	revision
 	network  lease.Network
@@ -72,9 +71,6 @@ func (d *daemon) plan(place string, value []byte) (*plan, error) {
 		if err := c.Check(selfOf(network, external)); err != nil {
 			return nil, refuse(exitConfig, fmt.Errorf("%s: %s backend: %w", place, network.Backend.Type, err))
 		}
-	}
-	if err := d.held.holdBackend(b); err != nil {
-		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
 	return &plan{revision: revision{value: value}, network: network, external: external, backend: b}, nil
 }

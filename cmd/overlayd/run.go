@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -69,6 +70,7 @@ type daemon struct {
 	firewall *firewall.Table
 	promise  *promise
 	held     holding
+	listener net.Listener // of --listen, nil without
 	state    *control.State
 	begun    bool // whether this start has come to something, so that what it made stays
 
@@ -98,21 +100,22 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 // run touches nothing before it has looked at all that can be known to be wrong by then, and leaves nothing behind when
 // something turns out to be wrong later.
 func (d *daemon) run(ctx context.Context) (err error) {
-	defer d.held.release()
-	if err := d.preflight(); err != nil {
+	file, err := d.preflight()
+	if err != nil {
 		return err
 	}
 	made := newTraces(d.runDir, d.stateDir, d.memberDir())
 	if err := node.RunDir(d.runDir); err != nil {
-		return err
+		return refuse(exitConfig, err)
 	}
 	unlock, err := control.Lock(d.runDir)
 	if err != nil {
-		return err
+		return refuse(exitConfig, err)
 	}
 	defer unlock()
-	if err := d.claim(); err != nil {
-		return errors.Join(err, made.erase())
+	defer d.giveBack()
+	if err := d.claim(ctx, file); err != nil {
+		return refuse(exitConfig, errors.Join(err, made.erase()))
 	}
 	defer func() {
 		if err != nil && ctx.Err() == nil && !d.begun {
@@ -120,7 +123,7 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 	}()
 	if err := node.StateDir(d.stateDir); err != nil {
-		return err
+		return refuse(exitConfig, err)
 	}
 	if d.nodeID, err = node.Identity(d.stateDir); err != nil {
 		return err
@@ -137,31 +140,55 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	return d.serve(ctx)
 }
 
-// claim makes sure that no other daemon has what this one is about to use.
-func (d *daemon) claim() error {
+// claim makes sure that no other daemon has what this one is about to use, with the plan of the config file if there is one.
+func (d *daemon) claim(ctx context.Context, file *plan) error {
 	claims, err := d.claims()
 	if err != nil {
 		return err
 	}
-	return d.held.hold(claims...)
-}
-
-// preflight looks at what is known without etcd.
-func (d *daemon) preflight() error {
-	if d.network != nil {
-		if _, err := d.plan(d.config, d.network); err != nil {
+	if err := d.held.hold(claims...); err != nil {
+		return err
+	}
+	if file != nil {
+		if err := d.held.holdNetwork(d.config, file); err != nil {
 			return err
 		}
 	}
+	if d.listen != "" {
+		d.listener, err = control.ListenTCP(ctx, d.listen)
+	}
+	return err
+}
+
+// giveBack ends what claim began.
+func (d *daemon) giveBack() {
+	d.held.release()
+	if d.listener != nil {
+		d.listener.Close()
+	}
+}
+
+// preflight looks at what is known without etcd, and returns the plan of the config file if there is one.
+func (d *daemon) preflight() (file *plan, err error) {
+	if d.network != nil {
+		if file, err = d.plan(d.config, d.network); err != nil {
+			return nil, err
+		}
+	}
+	return file, d.checkMachine()
+}
+
+// checkMachine refuses a machine on which the flags cannot be done.
+func (d *daemon) checkMachine() error {
 	if err := node.CheckNetAdmin(); err != nil {
 		return refuse(exitFailed, err, "run it as root, or grant it CAP_NET_ADMIN")
 	}
 	if err := node.CheckWritable("subnet file", "--subnet-file", d.subnetFile); err != nil {
-		return err
+		return refuse(exitConfig, err)
 	}
 	if d.cniConf != "" {
 		if err := node.CheckWritable("CNI config", "--cni-conf", d.cniConf); err != nil {
-			return err
+			return refuse(exitConfig, err)
 		}
 	}
 	if err := d.checkFirewall(); err != nil {
@@ -234,8 +261,8 @@ func (d *daemon) serve(ctx context.Context) error {
 	answering, done := context.WithCancel(context.WithoutCancel(ctx))
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return control.Serve(answering, control.SocketPath(d.runDir), d.state) })
-	if d.listen != "" {
-		g.Go(func() error { return control.ServeTCP(answering, d.listen, d.state) })
+	if d.listener != nil {
+		g.Go(func() error { return control.ServeTCP(answering, d.listener, d.state) })
 	}
 	g.Go(func() error { control.Notify(answering, d.state, d.log); return nil })
 	if d.member == nil { // which has other needs

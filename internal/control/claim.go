@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -16,11 +17,17 @@ import (
 type Claim struct {
 	What string // "subnet file /run/flannel/subnet.env"
 	By   string // what another one can be chosen by: "--subnet-file"
-	key  string // the same for all names of the same thing
+
+	address string       // of the socket that stands for it, the same for all names of the same thing
+	network netip.Prefix // of ClaimNetwork
 }
 
 // ClaimName claims what goes by the name in this network namespace.
-func ClaimName(what, by string) Claim { return Claim{what, by, what} }
+func ClaimName(what, by string) Claim { return newClaim(what, by, what) }
+
+func newClaim(what, by, key string) Claim {
+	return Claim{What: what, By: by, address: fmt.Sprintf("@overlayd/%x", sha256.Sum256([]byte(key)))}
+}
 
 // ClaimPath claims a file or directory, which need not be there yet.
 func ClaimPath(what, by, path string) (Claim, error) {
@@ -34,7 +41,7 @@ func ClaimPath(what, by, path string) (Claim, error) {
 		switch {
 		case err == nil:
 			// Two processes may have different files by one name, but not below one root.
-			return Claim{what + " " + path, by, fmt.Sprintf("path %d:%d %s", root.Dev, root.Ino, filepath.Join(resolved, rest))}, nil
+			return newClaim(what+" "+path, by, fmt.Sprintf("path %d:%d %s", root.Dev, root.Ino, filepath.Join(resolved, rest))), nil
 		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR):
 			return Claim{}, fmt.Errorf("%s %s: %w", what, path, err)
 		}
@@ -63,30 +70,36 @@ func Hold(claims ...Claim) (release func(), err error) {
 		if l != nil {
 			held = append(held, l)
 		}
+		if err := c.checkOverlap(); err != nil {
+			release()
+			return nil, err
+		}
 	}
 	return release, nil
 }
 
 // hold returns no listener where somebody holds the claim of whom it does not count.
 func (c Claim) hold() (net.Listener, error) {
-	address := fmt.Sprintf("@overlayd/%x", sha256.Sum256([]byte(c.key)))
 	for {
-		l, err := net.Listen("unix", address)
+		l, err := net.Listen("unix", c.address)
 		if !errors.Is(err, unix.EADDRINUSE) {
 			return l, err
 		}
-		holder, err := holderOf(address)
+		holder, err := holderOf(c.address)
 		switch {
 		case errors.Is(err, unix.ECONNREFUSED): // it has ended meanwhile
 			continue
 		case err != nil:
 			return nil, fmt.Errorf("%s: ask who has it: %w", c.What, err)
-		case holder.Uid != 0 && int(holder.Uid) != os.Geteuid():
+		case !counts(holder):
 			return nil, nil
 		}
 		return nil, fmt.Errorf("another overlayd has %s (pid %d): stop it, or choose another one by %s", c.What, holder.Pid, c.By)
 	}
 }
+
+// counts reports whether the holder of a claim can be a daemon that matters.
+func counts(holder *unix.Ucred) bool { return holder.Uid == 0 || int(holder.Uid) == os.Geteuid() }
 
 // holderOf is the process that listens at the address.
 func holderOf(address string) (*unix.Ucred, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -118,15 +117,14 @@ func TestHealth(t *testing.T) {
 
 func TestMonitoringIsAnsweredOverTCP(t *testing.T) {
 	state := NewState(Facts{})
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ctx, cancel := newContext(t)
+	listener, err := ListenTCP(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	listener.Close()
-	ctx, cancel := newContext(t)
 	done := make(chan error, 1)
-	go func() { done <- ServeTCP(ctx, address, state) }()
+	go func() { done <- ServeTCP(ctx, listener, state) }()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
 	get := func(resource string) string {
 		t.Helper()
@@ -186,7 +184,7 @@ func TestMonitoringIsAnsweredOverTCP(t *testing.T) {
 			t.Errorf("asked by the name %s: %s, want %d", host, response.Status, want)
 		}
 	}
-	if err := ServeTCP(ctx, address, state); err == nil || !strings.Contains(err.Error(), "address already in use: choose another --listen") {
+	if _, err := ListenTCP(ctx, address); err == nil || !strings.Contains(err.Error(), "address already in use: choose another --listen") {
 		t.Errorf("listening where somebody else does: %v", err)
 	}
 	cancel()

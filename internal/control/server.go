@@ -44,17 +44,18 @@ func Serve(ctx context.Context, path string, state *State) error {
 	return serveOn(ctx, listener, socketHandler(state))
 }
 
-// ServeTCP answers for the state on a TCP address, to everybody who reaches it, until the context ends, which is no error. What
-// hooks printed is not told there.
-func ServeTCP(ctx context.Context, address string, state *State) error {
+// ListenTCP takes the TCP address, at which ServeTCP may answer later: whether it is free is known before there is anything to say.
+func ListenTCP(ctx context.Context, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w: choose another --listen", address, errors.Unwrap(err))
+		return nil, fmt.Errorf("listen on %s: %w: choose another --listen", address, errors.Unwrap(err))
 	}
-	return serveTCP(ctx, listener, state)
+	return listener, nil
 }
 
-func serveTCP(ctx context.Context, listener net.Listener, state *State) error {
+// ServeTCP answers for the state at a listener of ListenTCP, to everybody who reaches it, until the context ends, which is no
+// error, and closes the listener. What hooks printed is not told there.
+func ServeTCP(ctx context.Context, listener net.Listener, state *State) error {
 	var handler http.Handler = newMux(state)
 	if at, ok := listener.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() {
 		handler = askedByAddress(handler)

@@ -18,7 +18,7 @@ func TestConnectionsOverTCPAreBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- serveTCP(ctx, listener, NewState(Facts{})) }()
+	go func() { done <- ServeTCP(ctx, listener, NewState(Facts{})) }()
 	ask := func(resource string) net.Conn {
 		conn, err := net.Dial("tcp", listener.Addr().String())
 		if err != nil {
