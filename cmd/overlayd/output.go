@@ -20,7 +20,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2 // the command line or the environment does not parse
-	exitConfig      = 3 // the network config, the daemon's config, or a file that one of them names, is invalid
+	exitConfig      = 3 // the network config, the daemon's config, or a file that one of them names, is invalid or not to be had
 	exitUnreachable = 6 // no daemon answers
 	exitDegraded    = 7 // a daemon answers, and is not as was asked for
 )

@@ -22,7 +22,7 @@ All commands and their flags, as ` + "`overlayd reference`" + ` prints them. Eve
 | 0 | it is done, or an asked-for stop |
 | 1 | it failed, or there are findings |
 | 2 | the command line or the environment does not parse |
-| 3 | the network config, the daemon's config, or a file that one of them names, is invalid |
+| 3 | the network config, the daemon's config, or a file that one of them names, is invalid, cannot be written, or is another daemon's |
 | 6 | no daemon answers |
 | 7 | a daemon answers, and is not as was asked for; or there are warnings |
 
