@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,12 +31,14 @@ func (b *planned) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lea
 func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease) []error {
 	node := b.node(ctx, call)
 	errs := make([]error, len(peers))
-	var wants []kernel.Want
-	var at []int // which peers' they are
+	scopes := make([]string, len(peers))
+	wants := make([]kernel.Want, 0, len(peers))
+	at := make([]int, 0, len(peers)) // which peers' they are
 	for i, peer := range peers {
+		scopes[i] = peer.String()
 		objects, err := b.peer(node, peer)
 		if errs[i] = err; err == nil {
-			wants, at = append(wants, kernel.Want{Scope: peer.String(), Objects: b.greet(call.Reason, peer.String(), ours(objects))}), append(at, i)
+			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greet(call.Reason, scopes[i], ours(objects))}), append(at, i)
 		}
 	}
 	for i, err := range b.set.scopes.Apply(ctx, wants, b.isLive) {
@@ -48,11 +49,11 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 	defer b.mu.Unlock()
 	for i, peer := range peers {
 		if errs[i] == nil {
-			b.live[peer.String()] = livePeer{peer, b.live[peer.String()].sinceOf(peer)}
+			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer)}
 			continue
 		}
 		failed = true
-		errs[i] = fmt.Errorf("peer %s: %w", peer, errs[i])
+		errs[i] = fmt.Errorf("peer %s: %w", scopes[i], errs[i])
 	}
 	if !failed {
 		return nil
@@ -75,8 +76,8 @@ func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error)
 	if !strings.EqualFold(peer.BackendType, b.kind) {
 		return nil, fmt.Errorf("its backend is %q, and this node's is %q", peer.BackendType, b.kind)
 	}
-	if len(slices.Collect(n.Halves(peer))) == 0 {
-		return nil, errors.New("it has no subnet in an address family that this node uses")
+	for range n.Halves(peer) {
+		return b.plan.Peer(n, peer)
 	}
-	return b.plan.Peer(n, peer)
+	return nil, errors.New("it has no subnet in an address family that this node uses")
 }

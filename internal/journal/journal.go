@@ -140,7 +140,8 @@ func (j *Journal[R]) Append(records ...R) error {
 	}
 	j.text.Reset()
 	enc := json.NewEncoder(&j.text) // which ends each record's line
-	for _, r := range records {
+	for i := range records {
+		r := &records[i]
 		if a, ok := any(r).(appender); ok {
 			if line, ok := a.AppendJSON(j.text.AvailableBuffer()); ok {
 				j.text.Write(append(line, '\n'))

@@ -25,10 +25,7 @@ type Want struct {
 // A scope that fails is as it was before. Of one that succeeds, what it owned and does not want any more is deleted. What is in
 // the way of an object is replaced, whoever made it, unless the scope that owns it is in use.
 func (s *Scopes) Apply(ctx context.Context, wants []Want, inUse func(scope string) bool) []error {
-	a := &applying{Scopes: s, wants: wants, errs: make([]error, len(wants)), runs: make([]*Run, len(wants))}
-	for i, w := range wants {
-		a.runs[i] = s.Begin(w.Scope)
-	}
+	a := &applying{Scopes: s, wants: wants, errs: make([]error, len(wants)), runs: s.beginAll(wants)}
 	a.plan(inUse)
 	for _, step := range []func(context.Context){a.compare, a.claim, a.carryOut, a.uncover} {
 		step(ctx)
@@ -47,7 +44,7 @@ type applying struct {
 	*Scopes
 	wants []Want
 	errs  []error // of each Want
-	runs  []*Run  // of each Want
+	runs  []Run   // of each Want
 	parts []part
 	over  []overPart
 }
@@ -125,7 +122,9 @@ func (a *applying) plan(inUse func(scope string) bool) {
 	}
 	a.parts = make([]part, 0, n)
 	taken := make(map[string]int, n)
+	room := make([]string, n) // for the places that the runs touch
 	for i, w := range a.wants {
+		a.runs[i].touched.few, room = room[:0:len(w.Objects)], room[len(w.Objects):]
 		for _, o := range w.Objects {
 			p := part{want: i, op: Op{Add, o}, place: o.Key()}
 			p.was = a.ledger.ref(p.place)
@@ -208,25 +207,33 @@ func (a *applying) comparePeers(ctx context.Context) {
 	}
 }
 
+// entryBlock is how many entries of the ledger are allocated at once.
+const entryBlock = 30
+
 // claim makes the scopes the owners of what they want, before any of it is made.
 func (a *applying) claim(context.Context) {
 	entries := make([]*entry, 0, len(a.parts))
+	var block []entry
 	claimed := map[string]bool{} // WireGuard's peers may be wanted in one form after another, of which the last counts
 	for i := range a.parts {
 		p := &a.parts[i]
 		if a.errs[p.want] != nil {
 			continue
 		}
-		run := a.runs[p.want]
-		run.touched[p.place] = true
+		run := &a.runs[p.want]
+		run.touched.add(p.place)
 		if p.was != nil && p.was.scope == run.scope && sameAsMade(p.was.object, p.op.Object) && !claimed[p.place] {
 			continue
+		}
+		if len(block) == 0 { // many at once cost less, and those of a block stay in memory until all are replaced
+			block = make([]entry, min(entryBlock, len(a.parts)-i))
 		}
 		if p.op.Verb == Set {
 			claimed[p.place] = true
 		}
 		p.claimed = true
-		entries = append(entries, &entry{scope: run.scope, place: p.place, object: p.op.Object})
+		block[0].scope, block[0].place, block[0].object = run.scope, p.place, p.op.Object
+		entries, block = append(entries, &block[0]), block[1:]
 	}
 	if err := a.ledger.ownAll(entries); err != nil {
 		a.failAll(err)
@@ -322,10 +329,11 @@ func (a *applying) end(ctx context.Context) {
 		if a.errs[p.want] == nil || !p.claimed && !p.done {
 			continue
 		}
-		run := a.runs[p.want]
+		run := &a.runs[p.want]
 		run.undo = append(run.undo, func(ctx context.Context) error { return a.takeBack(ctx, run, p) })
 	}
-	for i, run := range a.runs {
+	for i := range a.runs {
+		run := &a.runs[i]
 		if a.errs[i] == nil {
 			a.errs[i] = run.Sweep(ctx)
 			continue

@@ -63,11 +63,17 @@ func (a *attrs) mac(kind int, value MAC) error {
 	if value == "" {
 		return nil
 	}
-	hardware, err := net.ParseMAC(string(value))
+	if number, ok := value.Number(); ok {
+		var eight [8]byte
+		binary.BigEndian.PutUint64(eight[:], number)
+		copy(a.begin(kind, 6), eight[2:])
+		return nil
+	}
+	address, err := net.ParseMAC(string(value))
 	if err != nil {
 		return fmt.Errorf("%q is invalid lladdr", value)
 	}
-	a.put(kind, hardware)
+	a.put(kind, address)
 	return nil
 }
 

@@ -13,6 +13,7 @@ const waiting = 2048
 // Batch is part of Kernel.
 func (s *system) Batch(ctx context.Context, ops []Op) []error {
 	b := batch{s: s, ops: ops, numbers: s.numbers()}
+	b.numbers.scratch = &scratch{bytes: make([]byte, min(len(ops), waiting)*attrSize)}
 	for i := 0; i < len(ops); {
 		switch o := ops[i].Object.(type) {
 		case Addr, Route, Rule, Neigh, FDB, VLAN:
@@ -28,7 +29,8 @@ func (s *system) Batch(ctx context.Context, ops []Op) []error {
 		default: // takes more than a request, or others have to know its outcome
 			b.flush(ctx)
 			b.failed(i, s.Do(ctx, ops[i]))
-			b.numbers = s.numbers()
+			clear(b.numbers.known)
+			b.numbers.known[""] = 0
 			i++
 		}
 	}
@@ -87,6 +89,7 @@ func (b *batch) flush(ctx context.Context) {
 	}
 	b.s.changes.carry(ctx, b.requests, func(i int, err error) { b.failed(b.places[i], refusal(b.ops[b.places[i]], err)) })
 	b.requests, b.places = b.requests[:0], b.places[:0]
+	b.numbers.scratch.used = 0
 }
 
 func (b *batch) failed(i int, err error) {
@@ -120,11 +123,32 @@ func (n numbers) request(op Op) (message, error) {
 
 // numbers finds links' numbers by name and remembers them for the length of one batch.
 type numbers struct {
-	system *system
-	known  map[string]int
+	system  *system
+	known   map[string]int
+	scratch *scratch // for the attributes of requests that wait to be sent; nil has them allocated
 }
 
-func (s *system) numbers() numbers { return numbers{s, map[string]int{"": 0}} }
+func (s *system) numbers() numbers { return numbers{s, map[string]int{"": 0}, nil} }
+
+// attrSize is how many bytes the attributes of most requests take at most.
+const attrSize = 64
+
+// A scratch is memory for the attributes of many requests.
+type scratch struct {
+	bytes []byte
+	used  int
+}
+
+// attrs are none yet, with room for those of a request.
+func (n numbers) attrs() attrs {
+	s := n.scratch
+	if s == nil || s.used+attrSize > len(s.bytes) {
+		return make(attrs, 0, attrSize)
+	}
+	begin := s.used
+	s.used += attrSize
+	return s.bytes[begin:begin:s.used]
+}
 
 func (n numbers) of(name string) (int, error) {
 	index, ok := n.known[name]

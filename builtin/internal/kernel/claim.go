@@ -45,7 +45,7 @@ func (r *Run) owning(op Op, place string, was entry, owned bool) (now entry, new
 		now.object = settings
 		return now, !owned || !settings.equal(was.object.(Device))
 	case Peer: // which a run may set bit by bit
-		if mine && r.touched[place] {
+		if mine && r.touched.has(place) {
 			o = was.object.(Peer).merged(o)
 		}
 		now.object = o

@@ -55,7 +55,7 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 			return false
 		}
 		if e := r.entry(); e.object != nil {
-			l.set(&e)
+			l.set(&e, e.object.Key())
 		} else {
 			l.unset(r.Place)
 		}
@@ -86,9 +86,18 @@ func byAge(entries map[string]*entry) []*entry {
 }
 
 // own makes the entry's scope the owner of the object at the place, whoever it was before.
-func (l *ledger) own(e entry) error { return l.ownAll([]*entry{&e}) }
+func (l *ledger) own(e entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.journal.Append(e.record()); err != nil {
+		return err
+	}
+	l.set(&e, e.object.Key())
+	return l.tidy()
+}
 
-// ownAll is own for many entries, which are the ledger's from then on. The journal is told of many at once.
+// ownAll is own for many entries, which are the ledger's from then on, and none of which is beside another. The journal is told of
+// many at once.
 func (l *ledger) ownAll(entries []*entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +113,7 @@ func (l *ledger) ownAll(entries []*entry) error {
 	}
 	l.grow(len(entries))
 	for _, e := range entries {
-		l.set(e)
+		l.set(e, e.place)
 	}
 	return l.tidy()
 }
@@ -157,8 +166,8 @@ func (l *ledger) tidy() error {
 	return l.rewrite()
 }
 
-// set puts an entry into its place. One that changes there is as old as before.
-func (l *ledger) set(e *entry) {
+// set puts an entry, whose object has the key, into its place. One that changes there is as old as before.
+func (l *ledger) set(e *entry, key string) {
 	l.next++
 	e.since = l.next
 	of := l.scopes[e.scope]
@@ -181,13 +190,16 @@ func (l *ledger) set(e *entry) {
 	} else {
 		l.unset(e.place)
 		l.entries[e.place] = e
+		if of == nil {
+			of = make([]*entry, 0, 3) // what a peer of vxlan has
+		}
 		l.scopes[e.scope] = append(of, e)
 	}
 	switch e.object.(type) {
 	case Device, Peer, Sysctl:
 		l.untold[e.place] = e
 	}
-	if key := e.object.Key(); key != e.place {
+	if key != e.place {
 		e.beside = true
 		l.beside[key] = append(l.beside[key], e.place)
 	}
@@ -301,10 +313,10 @@ func (l *ledger) of(scope string) []entry {
 }
 
 // ownsMore reports whether the scope owns more than these places.
-func (l *ledger) ownsMore(scope string, places map[string]bool) bool {
+func (l *ledger) ownsMore(scope string, places *places) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.scopes[scope], func(e *entry) bool { return !places[e.place] })
+	return slices.ContainsFunc(l.scopes[scope], func(e *entry) bool { return !places.has(e.place) })
 }
 
 // hanging is what goes away with the link, in all scopes.

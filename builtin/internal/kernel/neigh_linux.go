@@ -23,21 +23,20 @@ var fdbStates = spelling{
 
 func (n numbers) neigh(verb Verb, o Neigh) (message, error) {
 	header := netlink.Ndmsg{Family: family(o.IP)}
-	state, err := neighStates.number(stateOr(o.State))
-	if err != nil {
-		return message{}, err
+	state := netlink.NUD_PERMANENT
+	if o.State != "" {
+		var err error
+		if state, err = neighStates.number(o.State); err != nil {
+			return message{}, err
+		}
 	}
 	if verb != Del && !o.Proxy {
 		header.State = uint16(state)
 	}
-	a := make(attrs, 0, 48)
+	a := n.attrs()
 	a.ip(netlink.NDA_DST, o.IP)
-	for _, f := range o.flags() {
-		if *f.is && f.bit < 0x100 {
-			header.Flags |= uint8(f.bit)
-		} else if *f.is {
-			a.u32(netlink.NDA_FLAGS_EXT, f.bit>>8)
-		}
+	if o.Proxy || o.Router || o.Learned || o.Use || o.Managed {
+		header.Flags = o.putFlags(&a)
 	}
 	if o.Protocol != 0 {
 		a.u8(netlink.NDA_PROTOCOL, o.Protocol)
@@ -46,6 +45,19 @@ func (n numbers) neigh(verb Verb, o Neigh) (message, error) {
 		return message{}, err
 	}
 	return n.neighbour(verb, o.Dev, header, a)
+}
+
+// putFlags returns the lowest eight of the neighbour's flags, and puts the others. It is apart from neigh since the neighbour is
+// allocated for it.
+func (n Neigh) putFlags(a *attrs) (lowest uint8) {
+	for _, f := range n.flags() {
+		if *f.is && f.bit < 0x100 {
+			lowest |= uint8(f.bit)
+		} else if *f.is {
+			a.u32(netlink.NDA_FLAGS_EXT, f.bit>>8)
+		}
+	}
+	return lowest
 }
 
 // A neighFlag is one property of a neighbour. Above the lowest eight bits it is one of NDA_FLAGS_EXT.
@@ -73,16 +85,19 @@ func (n numbers) fdb(verb Verb, f FDB) (message, error) {
 	if f.Master {
 		header.Flags = netlink.NTF_MASTER
 	}
-	state, err := fdbStates.number(stateOr(f.State))
-	if err != nil {
-		return message{}, err
+	state := netlink.NUD_PERMANENT | netlink.NUD_NOARP
+	if f.State != "" {
+		var err error
+		if state, err = fdbStates.number(f.State); err != nil {
+			return message{}, err
+		}
 	}
 	header.State = uint16(state)
 	via, err := n.of(f.Via)
 	if err != nil {
 		return message{}, err
 	}
-	a := make(attrs, 0, 48)
+	a := n.attrs()
 	if err := a.mac(netlink.NDA_LLADDR, f.Address); err != nil {
 		return message{}, err
 	}

@@ -10,6 +10,32 @@ import (
 // A MAC is a link-layer address as text, in lower case with colons; "" says nothing.
 type MAC string
 
+// Number is an address of six bytes as a number. ok is false for text that is not of the form in which the kernel's are written here.
+func (m MAC) Number() (number uint64, ok bool) {
+	const form = "00:00:00:00:00:00"
+	if len(m) != len(form) {
+		return 0, false
+	}
+	for i := range len(form) {
+		c := m[i]
+		switch {
+		case form[i] == ':':
+			if c != ':' {
+				return 0, false
+			}
+			continue
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return 0, false
+		}
+		number = number<<4 | uint64(c)
+	}
+	return number, true
+}
+
 // A Link is a network interface.
 type Link struct {
 	Name      string    `json:",omitzero"`

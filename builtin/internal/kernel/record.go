@@ -1,6 +1,9 @@
 package kernel
 
-import "strconv"
+import (
+	"encoding/json"
+	"strconv"
+)
 
 // A record is one line of the file: an object that a scope has come to own, or a place that nobody owns any more.
 type record struct {
@@ -17,6 +20,8 @@ type record struct {
 	Device *Device `json:"device,omitzero"`
 	Peer   *Peer   `json:"peer,omitzero"`
 	Sysctl *Sysctl `json:"sysctl,omitzero"`
+
+	made Object // what is to be written, of which the field of its kind is made when package json has to write it
 }
 
 func (r record) entry() entry {
@@ -50,8 +55,12 @@ func (r record) object() Object {
 }
 
 func (e entry) record() record {
-	r := record{Scope: e.scope, Place: e.place, Set: e.set}
-	switch o := e.object.(type) {
+	return record{Scope: e.scope, Place: e.place, Set: e.set, made: e.object}
+}
+
+// MarshalJSON is for package json.
+func (r record) MarshalJSON() ([]byte, error) {
+	switch o := r.made.(type) {
 	case Link:
 		r.Link = &o
 	case Addr:
@@ -73,7 +82,8 @@ func (e entry) record() record {
 	case Sysctl:
 		r.Sysctl = &o
 	}
-	return r
+	type fields record
+	return json.Marshal(fields(r))
 }
 
 // AppendJSON appends what json.Marshal would write, for the three kinds of objects of which a start writes thousands. ok is false
@@ -84,15 +94,16 @@ func (r record) AppendJSON(b []byte) (_ []byte, ok bool) {
 	}
 	b = append(append(append(b, `{"scope":"`...), r.Scope...), `","place":"`...)
 	b = append(append(b, r.Place...), `",`...)
-	switch {
-	case r.Scope == "":
+	if r.Scope == "" {
 		return b, false
-	case r.Route != nil:
-		b, ok = r.Route.appendJSON(b)
-	case r.Neigh != nil:
-		b, ok = r.Neigh.appendJSON(b)
-	case r.FDB != nil:
-		b, ok = r.FDB.appendJSON(b)
+	}
+	switch o := r.made.(type) {
+	case Route:
+		b, ok = o.appendJSON(b)
+	case Neigh:
+		b, ok = o.appendJSON(b)
+	case FDB:
+		b, ok = o.appendJSON(b)
 	}
 	return append(b, '}'), ok
 }

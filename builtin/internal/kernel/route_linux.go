@@ -45,9 +45,12 @@ func routeHeader(verb Verb, r Route) (*nl.RtMsg, error) {
 	} else {
 		header.Table = unix.RT_TABLE_COMPAT
 	}
-	kind, err := routeTypes.number(r.Type)
-	if err != nil {
-		return nil, err
+	kind := unix.RTN_UNSPEC
+	if r.Type != "" {
+		var err error
+		if kind, err = routeTypes.number(r.Type); err != nil {
+			return nil, err
+		}
 	}
 	header.Type, header.Protocol = uint8(kind), uint8(r.Protocol)
 	if verb != Del {
@@ -94,7 +97,7 @@ func (r Route) hop() Hop {
 }
 
 func (n numbers) routeAttrs(r Route) (attrs, error) {
-	a := make(attrs, 0, 64)
+	a := n.attrs()
 	if r.Dst.Bits() > 0 {
 		a.ip(unix.RTA_DST, r.Dst.Addr())
 	}

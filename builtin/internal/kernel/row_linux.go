@@ -65,12 +65,12 @@ func (n numbers) row(o Object) (r row, ok bool, err error) {
 	case Route:
 		return n.routeRow(o)
 	case Neigh:
-		r.lladdr, ok = hardware(o.Address)
+		r.lladdr, ok = o.Address.Number()
 		r.seat = seat{table: question{unix.RTM_GETNEIGH, family(o.IP), 0}, dst: o.IP}
 		plain := !o.Proxy && !o.Router && !o.Learned && !o.Managed && o.Protocol == 0
 		return n.onLink(r, ok && plain && stateOr(o.State) == "permanent", o.Dev)
 	case FDB:
-		r.station, ok = hardware(o.Address)
+		r.station, ok = o.Address.Number()
 		r.table = question{unix.RTM_GETNEIGH, unix.AF_BRIDGE, 0}
 		r.vlan, r.vni, r.via = uint16(o.VLAN), uint32(o.VNI), o.Dst
 		return n.onLink(r, ok && !o.Master && !perishes(o) && o.NextHop == 0 && o.SourceVNI == 0, o.Dev)
@@ -102,32 +102,6 @@ func routeSeat(dst netip.Prefix, table, metric int) seat {
 		metric = defaultMetric6
 	}
 	return seat{table: question{unix.RTM_GETROUTE, family(dst.Addr()), uint32(table)}, dst: dst.Addr(), bits: uint8(dst.Bits()), metric: uint32(metric)}
-}
-
-// hardware is a link-layer address of six bytes, as the kernel's are written here, as a number.
-func hardware(m MAC) (number uint64, ok bool) {
-	const form = "00:00:00:00:00:00"
-	if len(m) != len(form) {
-		return 0, false
-	}
-	for i := range len(form) {
-		c := m[i]
-		switch {
-		case form[i] == ':':
-			if c != ':' {
-				return 0, false
-			}
-			continue
-		case '0' <= c && c <= '9':
-			c -= '0'
-		case 'a' <= c && c <= 'f':
-			c -= 'a' - 10
-		default:
-			return 0, false
-		}
-		number = number<<4 | uint64(c)
-	}
-	return number, true
 }
 
 // bigEndian is the bytes as one number.

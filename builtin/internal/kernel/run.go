@@ -14,7 +14,7 @@ type Run struct {
 	scope   string
 	mu      sync.Mutex
 	undo    []func(context.Context) error // one for each thing done, in the order it was done
-	touched map[string]bool               // places of what the run made, or found as it wanted it
+	touched places                        // places of what the run made, or found as it wanted it
 	freed   []string                      // places that nobody owns any more, which the journal is told when the scope's next run begins
 	done    []Op                          // what was asked for and came to be, the deletions of Sweep and Clear included
 	ended   bool
@@ -63,7 +63,7 @@ func (r *Run) Adopt(o Object) error {
 	if err != nil {
 		return err
 	}
-	r.touched[o.Key()] = true
+	r.touched.add(o.Key())
 	r.undo = append(r.undo, func(context.Context) error { release(); return nil })
 	return nil
 }
@@ -113,7 +113,7 @@ func (r *Run) add(ctx context.Context, op Op) error {
 			continue
 		}
 		if !r.scopes.watch.isLost(e.place) {
-			r.touched[e.place] = true
+			r.touched.add(e.place)
 			return nil
 		}
 		if e.beside || r.scopes.ledger.hasBeside(place) {
@@ -148,7 +148,7 @@ func (r *Run) addLink(ctx context.Context, l Link, was entry) error {
 			return err
 		}
 		if have != nil && l.isAs(*have) {
-			r.touched[was.place] = true
+			r.touched.add(was.place)
 			return nil
 		}
 	}
@@ -190,7 +190,7 @@ func (r *Run) append(ctx context.Context, op Op) error {
 		if !e.holds(have) { // it was lost
 			return r.carry(ctx, op, e.place, undo)
 		}
-		r.touched[e.place] = true
+		r.touched.add(e.place)
 		return nil
 	}
 	if slices.ContainsFunc(have, func(h Object) bool { return isAs(op.Object, h) }) {
@@ -198,7 +198,7 @@ func (r *Run) append(ctx context.Context, op Op) error {
 	}
 	e, owned := r.scopes.ledger.at(op.Object.Key())
 	switch {
-	case owned && e.scope == r.scope && !r.touched[e.place] && e.holds(have[:1]):
+	case owned && e.scope == r.scope && !r.touched.has(e.place) && e.holds(have[:1]):
 		return r.supersede(ctx, e, op)
 	case twins(op.Object):
 		return r.carry(ctx, op, place(op.Verb, op.Object), undo)
@@ -247,10 +247,10 @@ func (r *Run) clearBefore(ctx context.Context, o Object) error {
 		}
 		return owners[0], true
 	}
-	first := slices.IndexFunc(have, func(h Object) bool { e, mine := owner(h); return mine && r.touched[e.place] })
+	first := slices.IndexFunc(have, func(h Object) bool { e, mine := owner(h); return mine && r.touched.has(e.place) })
 	for i, h := range have {
 		e, mine := owner(h)
-		if !mine || r.touched[e.place] || i >= first && (i == 0 || !e.says(o)) {
+		if !mine || r.touched.has(e.place) || i >= first && (i == 0 || !e.says(o)) {
 			continue
 		}
 		if err := r.del(ctx, Op{Del, exact(h)}); err != nil {
@@ -331,7 +331,7 @@ func (r *Run) carry(ctx context.Context, op Op, place string, undo effect) error
 		release()
 		return err
 	}
-	r.touched[place] = true
+	r.touched.add(place)
 	r.free(undo.lost)
 	r.undo = append(r.undo, func(ctx context.Context) error {
 		return r.takeBack(ctx, undo.inverse, func() { release(); r.giveBack(undo.lost) })

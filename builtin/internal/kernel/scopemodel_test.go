@@ -263,7 +263,7 @@ func (p *player) end(ctx context.Context, run *Run, m move) error {
 			return fmt.Errorf("sweep: %w", err)
 		}
 		for _, e := range p.scopes.ledger.of(run.scope) {
-			if !touched[e.place] {
+			if !touched.has(e.place) {
 				return fmt.Errorf("swept, %s is still owned", e.place)
 			}
 		}

@@ -34,11 +34,11 @@ func (r *Run) Keep() {
 // Sweep keeps what the run did, and deletes what the scope owned before and the run did not touch. What cannot be deleted
 // stays owned.
 func (r *Run) Sweep(ctx context.Context) error {
-	if !r.scopes.ledger.ownsMore(r.scope, r.touched) {
+	if !r.scopes.ledger.ownsMore(r.scope, &r.touched) {
 		r.Keep()
 		return nil
 	}
-	return r.clear(ctx, func(e entry) bool { return !r.touched[e.place] })
+	return r.clear(ctx, func(e entry) bool { return !r.touched.has(e.place) })
 }
 
 // Clear keeps what the run did, and deletes all that the scope owns. What cannot be deleted stays owned.
@@ -120,6 +120,6 @@ func (r *Run) end(success bool) {
 	r.freed = nil
 	if !r.ended {
 		r.ended = true
-		r.scopes.watch.ended(r.scope, r.touched, success)
+		r.scopes.watch.ended(r.scope, &r.touched, success)
 	}
 }

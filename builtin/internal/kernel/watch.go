@@ -97,19 +97,22 @@ func (w *watch) isBack(places []string) {
 	}
 }
 
-func (w *watch) began(scope string) {
+func (w *watch) began(runs []Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open[scope] = true
-	w.runs[scope]++
+	for i := range runs {
+		scope := runs[i].scope
+		w.open[scope] = true
+		w.runs[scope]++
+	}
 }
 
-func (w *watch) ended(scope string, touched map[string]bool, success bool) {
+func (w *watch) ended(scope string, touched *places, success bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.open, scope)
-	if success {
-		for place := range touched {
+	if success && len(w.told) > 0 {
+		for place := range touched.all() {
 			delete(w.told, place)
 		}
 	}
