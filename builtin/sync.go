@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 		scopes[i] = peer.String()
 		objects, err := b.peer(node, peer)
 		if errs[i] = err; err == nil {
-			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greet(call.Reason, scopes[i], ours(objects))}), append(at, i)
+			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], ours(objects))}), append(at, i)
 		}
 	}
 	for i, err := range b.set.scopes.Apply(ctx, wants, b.isLive) {
@@ -59,6 +60,14 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 		return nil
 	}
 	return errs
+}
+
+// greeting is greet for objects among which there may be no WireGuard peer.
+func (b *planned) greeting(reason hooks.Reason, scope string, objects []kernel.Object) []kernel.Object {
+	if !slices.ContainsFunc(objects, func(o kernel.Object) bool { _, ok := o.(kernel.Peer); return ok }) {
+		return objects
+	}
+	return b.greet(reason, scope, objects)
 }
 
 // ours are a peer's objects with the marks of a native backend's, and routes with metrics of their own.

@@ -88,6 +88,10 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 		if err != nil {
 			return nil, err
 		}
+		if objects == nil {
+			objects = more
+			continue
+		}
 		objects = append(objects, more...)
 	}
 	return objects, nil

@@ -58,6 +58,7 @@ type part struct {
 	have    Object // what the kernel had there; nil for nothing
 	claimed bool
 	needed  bool // the kernel does not have it
+	unseen  bool // whether it does was not looked at: if so, it will say
 	done    bool
 }
 
@@ -147,20 +148,42 @@ func (a *applying) plan(inUse func(scope string) bool) {
 }
 
 // compare finds what the kernel does not have yet. WireGuard's peers are set in any case: what they are is more than the kernel
-// tells, and they may be wanted in one form after another.
+// tells, and they may be wanted in one form after another. Neighbours and FDB entries of which nobody owns any are hardly ever
+// there, and to be refused is cheaper than to look: the kernel walks through those of all network namespaces.
 func (a *applying) compare(ctx context.Context) {
-	objects := make([]Object, 0, len(a.parts))
 	at := make([]int, 0, len(a.parts))
+	peers := false
 	for i := range a.parts {
 		p := &a.parts[i]
-		if _, ok := p.op.Object.(Peer); ok {
-			p.op.Verb, p.needed = Set, true
-		} else if a.errs[p.want] == nil {
-			objects, at = append(objects, p.op.Object), append(at, i)
+		switch p.op.Object.(type) {
+		case Peer:
+			p.op.Verb, p.needed, peers = Set, true, true
+			continue
+		case Neigh, FDB:
+			if p.was == nil {
+				p.needed, p.unseen = true, true
+				continue
+			}
+		}
+		if a.errs[p.want] == nil {
+			at = append(at, i)
 		}
 	}
-	if len(objects) < len(a.parts) {
+	if peers {
 		a.comparePeers(ctx)
+	}
+	a.look(ctx, at)
+}
+
+// look finds of some parts whether the kernel has them.
+func (a *applying) look(ctx context.Context, at []int) {
+	if len(at) == 0 {
+		return
+	}
+	objects := make([]Object, len(at))
+	for i, part := range at {
+		objects[i] = a.parts[part].op.Object
+		a.parts[part].needed = false
 	}
 	differences, err := a.kernel.Compare(ctx, objects)
 	if err != nil {
@@ -259,9 +282,21 @@ func sameAsMade(a, b Object) bool {
 
 // carryOut makes what the kernel does not have.
 func (a *applying) carryOut(ctx context.Context) {
-	ops, at := make([]Op, 0, len(a.parts)), make([]int, 0, len(a.parts))
-	for i, p := range a.parts {
-		if p.needed && a.errs[p.want] == nil {
+	at := make([]int, 0, len(a.parts))
+	for i := range a.parts {
+		at = append(at, i)
+	}
+	if there := a.make(ctx, at); len(there) > 0 {
+		a.look(ctx, there)
+		a.make(ctx, there)
+	}
+}
+
+// make makes those of the parts that are needed, and returns those that are there although nobody has looked.
+func (a *applying) make(ctx context.Context, parts []int) (there []int) {
+	ops, at := make([]Op, 0, len(parts)), make([]int, 0, len(parts))
+	for _, i := range parts {
+		if p := &a.parts[i]; p.needed && a.errs[p.want] == nil {
 			ops, at = append(ops, p.gentle()), append(at, i)
 		}
 	}
@@ -272,16 +307,23 @@ func (a *applying) carryOut(ctx context.Context) {
 		if errs != nil {
 			err = errs[i]
 		}
-		if p.op.Verb == Add && errors.Is(err, fs.ErrExist) {
+		exists := p.op.Verb == Add && err != nil && errors.Is(err, fs.ErrExist)
+		if exists && p.unseen {
+			p.unseen = false
+			there = append(there, at[i])
+			continue
+		}
+		if exists {
 			err = a.replace(ctx, p)
 		}
-		if errors.Is(err, syscall.EINVAL) {
+		if err != nil && errors.Is(err, syscall.EINVAL) {
 			err = a.reroute(ctx, p, err)
 		}
 		if p.done = err == nil; !p.done {
 			a.fail(p.want, err)
 		}
 	}
+	return there
 }
 
 // replace puts the part in the place of what came to be there since Compare looked, or what that could not see.

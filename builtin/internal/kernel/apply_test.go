@@ -173,6 +173,42 @@ func TestApplyRefusesWhatAnotherScopeHas(t *testing.T) {
 	})
 }
 
+// Neighbours and FDB entries that nobody owns are not looked for before they are made.
+func TestApplyTakesOverWhatNobodyOwns(t *testing.T) {
+	for _, n := range []int{2, 60} {
+		eachKernel(t, func(t *testing.T, k Kernel) {
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			s := scopesOn(t, k, "")
+			wants := wantsOf(n)
+			other := wants[1].Objects[0].(Neigh)
+			other.Address = station
+			do(t, k, Op{Add, wants[0].Objects[0]}, Op{Add, wants[0].Objects[1]}, Op{Add, other}, Op{Add, behind(wants[1].Objects[1].(FDB), "192.0.2.9")})
+			before := stateBut(t, k)
+			failing := Want{wants[1].Scope, append(wants[1].Objects[:2:2], Neigh{IP: neigh.IP, Dev: "nope", Address: station})}
+			if errs := s.Apply(t.Context(), []Want{failing}, func(string) bool { return true }); errs == nil {
+				t.Fatal("a neighbour on a link that is not there was made")
+			}
+			if diff := cmp.Diff(before, stateBut(t, k)); diff != "" || owned(s) != "" {
+				t.Errorf("taken back (-before +after):\n%sit owns %q", diff, owned(s))
+			}
+			counting := &changes{Kernel: k}
+			s.kernel = counting
+			apply(t, s, wants...)
+			for _, op := range counting.ops {
+				if o := op.Object.Key(); op.Verb == Replace && (o == wants[0].Objects[0].Key() || o == wants[0].Objects[1].Key()) {
+					t.Errorf("it was there already, and is replaced: %s", op)
+				}
+			}
+			if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
+				t.Errorf("state (-want +got):\n%s", diff)
+			}
+			if got := strings.Count(owned(s), "\n"); got < 3*n {
+				t.Errorf("of %d objects %d are owned:\n%s", 3*n, got, owned(s))
+			}
+		})
+	}
+}
+
 // A cluster that is moved from flannel has its routes, which have no metric; and somebody may put one there at any time.
 func TestApplyReplacesARouteWithoutAMetricWithoutAGap(t *testing.T) {
 	for _, n := range []int{1, 60} {

@@ -51,6 +51,11 @@ func (s *system) Compare(ctx context.Context, objects []Object) ([]Difference, e
 		return nil, err
 	}
 	sorted := len(c.found) == 0
+	missing := 0
+	for i := range objects {
+		missing += bit(c.seated[i] && !c.seen[i])
+	}
+	c.found = slices.Grow(c.found, missing)
 	for i := range objects {
 		if c.seated[i] && !c.seen[i] {
 			c.found = append(c.found, Difference{Index: i})

@@ -56,13 +56,18 @@ func (n Node) Network(f Family) netip.Prefix {
 
 // Halves yields the peer's halves in the families that this node uses too, IPv4 first.
 func (n Node) Halves(peer lease.Lease) iter.Seq[lease.Path] {
-	return func(yield func(lease.Path) bool) {
-		for p := range peer.Paths() {
-			if n.Uses(FamilyOf(p)) && !yield(p) {
-				return
-			}
-		}
+	return n.shared(peer).Paths()
+}
+
+// shared is the peer with those halves alone. It is apart from Halves so that this is inlined, and nothing allocated for its loop.
+func (n Node) shared(peer lease.Lease) lease.Lease {
+	if !n.Uses(IPv4) {
+		peer.V4 = lease.Path{}
 	}
+	if !n.Uses(IPv6) {
+		peer.V6 = lease.Path{}
+	}
+	return peer
 }
 
 // Reachable returns an error for a half whose node does not say where it is, or says that it is here.
