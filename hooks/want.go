@@ -18,20 +18,18 @@ func (c *converger) want(ctx context.Context, set []lease.Lease) {
 	c.lists++
 	order := make([]*peer, len(set))
 	var strange []int // where in the list those are that were not known
-	next := 0
+	next, known := 0, 0
 	for i := range set {
 		if order[i] = c.find(keyOf(set[i]), &next); order[i] == nil {
 			strange = append(strange, i)
 			continue
 		}
+		if order[i].list != c.lists {
+			known++
+		}
 		c.wantOne(order[i], &set[i], joined)
 	}
-	var missing []*peer
-	for _, p := range c.peers {
-		if p.list != c.lists {
-			missing = append(missing, p) // those too that are leaving
-		}
-	}
+	missing := c.missing(len(c.peers) - known)
 	heirs := c.inherit(missing, strange, set)
 	for _, i := range strange {
 		p := heirs[i]
@@ -58,13 +56,27 @@ func (c *converger) want(ctx context.Context, set []lease.Lease) {
 	}
 }
 
+// missing are the peers that the list does not have, which are so many, or fewer when some are gone meanwhile. Those that are leaving
+// are among them.
+func (c *converger) missing(most int) (missing []*peer) {
+	if most == 0 {
+		return nil
+	}
+	for _, p := range c.peers {
+		if p.list != c.lists {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
 // wantOne takes in what the list says of one peer.
 func (c *converger) wantOne(p *peer, l *lease.Lease, joined Reason) {
 	p.list = c.lists
 	switch {
 	case p.wanted == nil:
 		p.want(l, joined)
-	case p.wanted.Equal(*l):
+	case p.wanted == l || p.wanted.Equal(*l):
 		p.retain(l)
 		return
 	default:

@@ -65,35 +65,45 @@ func (m *Manager) takeKnown() Snapshot {
 func (m *Manager) divide(s Snapshot) (peers []Lease, aside []Unreadable) {
 	own := m.ownRecord().Lease
 	aside = slices.Clone(s.Unreadable)
+	v4, v6 := m.network.V4.Size() > 0, m.network.V6.Size() > 0
 	peers = make([]Lease, 0, len(s.Records))
 	for i := range s.Records {
 		r := &s.Records[i]
-		if own.sameKey(&r.Lease) || m.owns(r.Lease) {
+		if own.sameKey(&r.Lease) || r.NodeID != "" && m.owns(r.Lease) {
 			continue
 		}
-		peer := m.fit(r.Lease)
-		if err := m.misplaced(peer, own); err != nil {
+		n := len(peers)
+		peers = append(peers, r.Lease) // copied once: each join has all of them gone through
+		peer := &peers[n]
+		if !v4 {
+			peer.V4 = Path{}
+		}
+		if !v6 {
+			peer.V6 = Path{}
+		}
+		err := m.misplaced(peer, &own)
+		if err != nil {
 			aside = append(aside, Unreadable{r.Key(), err, r.Revision})
-		} else if !peer.sameKey(&Lease{}) {
-			peers = append(peers, peer)
+		}
+		if err != nil || !peer.V4.Subnet.IsValid() && !peer.V6.Subnet.IsValid() {
+			peers = peers[:n]
 		}
 	}
 	return peers, aside
 }
 
-func (m *Manager) misplaced(peer, own Lease) error {
-	for p := range peer.Paths() {
-		network := m.network.V6.Network
-		if p.Subnet.Addr().Is4() {
-			network = m.network.V4.Network
-		}
-		if p.Subnet.Bits() < network.Bits() || !network.Contains(p.Subnet.Addr()) {
-			return fmt.Errorf("%s is not in %s", p.Subnet, network)
-		}
-		for o := range own.Paths() {
-			if p.Subnet.Overlaps(o.Subnet) {
-				return fmt.Errorf("%s overlaps this node's %s", p.Subnet, o.Subnet)
-			}
+func (m *Manager) misplaced(peer, own *Lease) error {
+	for _, half := range [...]struct {
+		peer, own *Path
+		network   netip.Prefix
+	}{{&peer.V4, &own.V4, m.network.V4.Network}, {&peer.V6, &own.V6, m.network.V6.Network}} {
+		subnet := half.peer.Subnet
+		switch {
+		case !subnet.IsValid():
+		case subnet.Bits() < half.network.Bits() || !half.network.Contains(subnet.Addr()):
+			return fmt.Errorf("%s is not in %s", subnet, half.network)
+		case subnet.Overlaps(half.own.Subnet):
+			return fmt.Errorf("%s overlaps this node's %s", subnet, half.own.Subnet)
 		}
 	}
 	return nil
