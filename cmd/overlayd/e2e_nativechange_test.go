@@ -17,11 +17,17 @@ import (
 // change writes the network config and waits until the nodes have it, and each other.
 func (w *world) change(nodes []*cluster.Node, config []byte) {
 	w.Helper()
+	w.followed(nodes, func() { w.put(defaultPrefix+"/config", string(config)) })
+}
+
+// followed changes the network config and waits until the nodes have it, and each other.
+func (w *world) followed(nodes []*cluster.Node, change func()) {
+	w.Helper()
 	before := map[*cluster.Node]int64{}
 	for _, n := range nodes {
 		w.await(n, func(s control.Status) error { before[n] = s.Config.Revision; return nil })
 	}
-	w.put(defaultPrefix+"/config", string(config))
+	change()
 	for _, n := range nodes {
 		w.await(n, func(s control.Status) error {
 			if s.Config.Revision <= before[n] || s.Node.State != hooks.NodeUp {

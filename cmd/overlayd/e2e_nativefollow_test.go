@@ -32,13 +32,7 @@ func TestNodesFollowFromOneNativeConfigToTheNext(t *testing.T) {
 			w.wantNoLoss(w.unharmed(nodes, func() {
 				w.change(nodes, network(dual, tt.to))
 				for _, n := range nodes {
-					w.until(fmt.Sprintf("%s has the links of %s alone", n, tt.to), func() error {
-						text, err := n.Shell("for l in $(ls /sys/class/net | grep flannel); do cat /sys/class/net/$l/mtu; echo $l; done | xargs")
-						if got := strings.TrimSpace(text); got != tt.links || err != nil {
-							return fmt.Errorf("it has %s, %v", got, err)
-						}
-						return nil
-					})
+					w.awaitLinks(n, tt.links)
 				}
 			}))
 			t.Logf("complete after %v", time.Since(began))
