@@ -21,7 +21,7 @@ func commandLine(argv []string) (args []string) {
 		}
 		args = append([]string{"run"}, args...)
 	}
-	if len(args) == 0 || args[0] != "run" {
+	if len(args) == 0 || args[0] != "run" && args[0] != "migrate" {
 		return args
 	}
 	var long []string

@@ -20,7 +20,10 @@ func TestMain(m *testing.M) {
 // outside runs the package's tests in namespaces of their own.
 type outside struct{ *testing.M }
 
-func (o outside) Run() int { return netns.MainInside(inside(o)) }
+func (o outside) Run() int {
+	defer buildFlannel()()
+	return netns.MainInside(inside(o))
+}
 
 // inside runs them on a machine with an external interface.
 type inside struct{ *testing.M }

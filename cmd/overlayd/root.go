@@ -29,7 +29,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func newRoot() *cobra.Command {
 	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
 		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
-		newDockerOptsCommand(), newCleanupCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newSchemaCommand(), newReferenceCommand(), newDemoCommand())
+		newDockerOptsCommand(), newCleanupCommand(), newMigrateCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newSchemaCommand(), newReferenceCommand(), newDemoCommand())
 	root.AddCommand(newToolCommands()...)
 	root.AddCommand(newHelperCommand())
 	root.Version = version()

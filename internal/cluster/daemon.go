@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +42,7 @@ func (d *daemon) hasEnded() bool {
 
 // Start starts the node's daemon, with none of this process's OVERLAYD_ variables. It must not run already.
 func (n *Node) Start() error {
-	d := &daemon{cmd: exec.Command(n.cluster.Binary, n.Args...), ended: make(chan struct{})}
+	d := &daemon{cmd: exec.Command(cmp.Or(n.Program, n.cluster.Binary), n.Args...), ended: make(chan struct{})}
 	d.cmd.Stdout, d.cmd.Stderr = n.log, n.log
 	d.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "OVERLAYD_") })
 	if err := n.ns.Start(d.cmd); err != nil {

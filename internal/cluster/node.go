@@ -31,7 +31,8 @@ const podBridge = "pods0"
 
 // A Node is a network namespace on the underlay, and the daemon in it.
 type Node struct {
-	Args []string // of the daemon from its next start on; at first those of the Options
+	Args    []string // of the daemon from its next start on; at first those of the Options
+	Program string   // that is the daemon from its next start on; the Options' Binary when ""
 
 	number  int
 	cluster *Cluster
@@ -159,6 +160,23 @@ func (n *Node) Join(ctx context.Context) error {
 		return fmt.Errorf("%s: %w", n, err)
 	}
 	return n.open(ctx)
+}
+
+// JoinAsFlannel is Join for a daemon that is flannel's: it has joined when it has written its subnet file, of which there was
+// none before.
+func (n *Node) JoinAsFlannel(ctx context.Context) (err error) {
+	for {
+		if n.file, err = nodepkg.ReadSubnetFile(n.daemon.sees(subnetFile)); err == nil {
+			return n.open(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: wait for its subnet: %w: %w\n%s", n, context.Cause(ctx), err, n.LastWords())
+		case <-n.daemon.ended:
+			return fmt.Errorf("%s: wait for its subnet: it has ended\n%s", n, n.LastWords())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // firstWait is time enough to find the neighbour.

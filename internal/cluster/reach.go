@@ -35,6 +35,13 @@ func Reach(ctx context.Context, wait time.Duration, all []Pair, reached func(fro
 	return answered(ctx, all, reached)
 }
 
+// Answered pings until every pair has answered once, whatever runs on the nodes. The error names what was missing after wait.
+func Answered(ctx context.Context, wait time.Duration, all []Pair) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("waited %s", wait))
+	defer cancel()
+	return answered(ctx, all, func(*Node) {})
+}
+
 // acquainted waits until each pair's nodes know each other.
 func acquainted(ctx context.Context, all []Pair) error {
 	peers := map[*Node][]*Node{}
