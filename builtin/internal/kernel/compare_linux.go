@@ -19,7 +19,7 @@ const few = 64
 type comparison struct {
 	objects   []Object
 	numbers   numbers
-	seats     map[uint64]int32 // which object has the seat of that mark
+	seats     seats // of the objects' rows
 	questions []question
 	seated    []bool // objects that have a seat
 	seen      []bool // objects that are there, whether as described or not
@@ -28,7 +28,7 @@ type comparison struct {
 
 func (s *system) comparison(objects []Object) *comparison {
 	return &comparison{
-		objects: objects, numbers: s.numbers(), seats: make(map[uint64]int32, len(objects)),
+		objects: objects, numbers: s.numbers(), seats: newSeats(len(objects)),
 		seated: make([]bool, len(objects)), seen: make([]bool, len(objects)),
 	}
 }
@@ -79,17 +79,15 @@ func (c *comparison) sort() {
 func (c *comparison) seat() (rest []int) {
 	for i, o := range c.objects {
 		r, ok, err := c.numbers.row(o)
-		mark := r.mark()
-		_, taken := c.seats[mark]
+		c.seats.rows[i] = r
 		switch {
-		case !ok || taken && err == nil:
-			rest = append(rest, i)
-			continue
-		case err != nil: // there is no such link, and so nothing on it
+		case ok && err != nil: // there is no such link, and so nothing on it
 			c.found = append(c.found, Difference{Index: i})
 			continue
+		case !ok || !c.seats.put(i):
+			rest = append(rest, i)
+			continue
 		}
-		c.seats[mark] = int32(i)
 		c.seated[i] = true
 		if !slices.Contains(c.questions, r.table) {
 			c.questions = append(c.questions, r.table)
@@ -164,8 +162,8 @@ func (t *tableComparison) ask(over *socket) error {
 			return nil
 		}
 		t.found = nil
-		for i, o := range t.objects {
-			if r, _, _ := t.numbers.row(o); r.table == t.question {
+		for i := range t.objects {
+			if t.seats.rows[i].table == t.question {
 				t.seen[i] = false
 			}
 		}
@@ -179,8 +177,8 @@ func (t *tableComparison) take(m []byte) {
 	if have.other {
 		return
 	}
-	if i, want, ok := t.at(have.seat); ok {
-		same := want.is(have)
+	if i, ok := t.seats.find(&have.seat); ok {
+		same := t.seats.rows[i].is(&have)
 		if have.shared { // by several hops, which a row does not tell
 			same = isAs(t.objects[i], t.object(m, t.names))
 		}
@@ -191,22 +189,13 @@ func (t *tableComparison) take(m []byte) {
 		return
 	}
 	under := have.seat
-	under.metric = uint32(spreadMetric(netip.PrefixFrom(under.dst, int(under.bits))))
-	if i, _, ok := t.at(under); ok && have.metric < under.metric {
+	under.metric = uint32(spreadMetric(netip.PrefixFrom(under.dst.addr(), int(under.bits))))
+	if i, ok := t.seats.find(&under); ok && have.metric < under.metric {
 		over := readRoute(m, t.names)
 		if r := t.objects[i].(Route); r.isSpread() && r.isUnder(over) {
 			t.found = append(t.found, Difference{i, over, true})
 		}
 	}
-}
-
-// at is the object that has the seat, and what it should be listed as.
-func (t *tableComparison) at(s seat) (i int, want row, ok bool) {
-	at, ok := t.seats[s.mark()]
-	if ok {
-		want, _, _ = t.numbers.row(t.objects[at])
-	}
-	return int(at), want, ok && want.seat == s
 }
 
 // compare takes in whether an object is the same as what is in its seat. Of several there any may be the one.

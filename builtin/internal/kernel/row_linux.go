@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -12,17 +11,17 @@ import (
 // A seat is what an object's Key says of a route, a neighbour or an FDB entry of a link's own table, as numbers.
 type seat struct {
 	table   question
-	dst     netip.Addr
-	bits    uint8
-	metric  uint32
+	dst     inet
 	station uint64 // link-layer address
-	vlan    uint16
+	metric  uint32
 	vni     uint32
+	vlan    uint16
+	bits    uint8
 }
 
 // A question is the table that a seat is in, which the kernel lists as a whole.
 type question struct {
-	kind   int    // RTM_GETROUTE or RTM_GETNEIGH
+	kind   uint16 // RTM_GETROUTE or RTM_GETNEIGH
 	family byte   // AF_BRIDGE asks for FDB entries
 	number uint32 // of the routing table, or of the link
 }
@@ -30,19 +29,19 @@ type question struct {
 // A row is a route with one hop, a neighbour or an FDB entry as it is listed, without anything that had to be allocated.
 type row struct {
 	seat
-	kind, protocol uint8 // of a route
-	link           uint32
-	via            netip.Addr
+	via            inet
 	lladdr         uint64
+	link           uint32
 	state          uint16
-	shared         bool // by several hops
-	other          bool // it is none that could be in a seat
+	kind, protocol uint8 // of a route
+	shared         bool  // by several hops
+	other          bool  // it is none that could be in a seat
 }
 
 const lasts = netlink.NUD_PERMANENT | netlink.NUD_NOARP
 
 // is reports whether all that is said of the row, as it was made, is true of the other in its seat.
-func (r row) is(have row) bool {
+func (r *row) is(have *row) bool {
 	if r.isRoute() {
 		return r.kind == have.kind && unsaidOr(r.protocol, have.protocol) && unsaidOr(r.link, have.link) && r.via == have.via
 	}
@@ -52,7 +51,7 @@ func (r row) is(have row) bool {
 	return r.lladdr == have.lladdr && have.state == netlink.NUD_PERMANENT
 }
 
-func (r row) isRoute() bool { return r.table.kind == unix.RTM_GETROUTE }
+func (r *row) isRoute() bool { return r.table.kind == unix.RTM_GETROUTE }
 
 // isMissedBy reports whether the answer says that nothing is in the row's seat: packets to the prefix take a route to a larger one.
 func (r row) isMissedBy(answer row) bool {
@@ -66,13 +65,13 @@ func (n numbers) row(o Object) (r row, ok bool, err error) {
 		return n.routeRow(o)
 	case Neigh:
 		r.lladdr, ok = o.Address.Number()
-		r.seat = seat{table: question{unix.RTM_GETNEIGH, family(o.IP), 0}, dst: o.IP}
+		r.seat = seat{table: question{unix.RTM_GETNEIGH, family(o.IP), 0}, dst: inetOf(o.IP)}
 		plain := !o.Proxy && !o.Router && !o.Learned && !o.Managed && o.Protocol == 0
 		return n.onLink(r, ok && plain && stateOr(o.State) == "permanent", o.Dev)
 	case FDB:
 		r.station, ok = o.Address.Number()
 		r.table = question{unix.RTM_GETNEIGH, unix.AF_BRIDGE, 0}
-		r.vlan, r.vni, r.via = uint16(o.VLAN), uint32(o.VNI), o.Dst
+		r.vlan, r.vni, r.via = uint16(o.VLAN), uint32(o.VNI), inetOf(o.Dst)
 		return n.onLink(r, ok && !o.Master && !perishes(o) && o.NextHop == 0 && o.SourceVNI == 0, o.Dev)
 	}
 	return row{}, false, nil
@@ -92,7 +91,7 @@ func (n numbers) routeRow(o Route) (row, bool, error) {
 		return row{}, false, nil
 	}
 	index, err := n.of(o.Hops[0].Dev)
-	r := row{kind: unix.RTN_UNICAST, protocol: uint8(o.Protocol), link: uint32(index), via: o.Hops[0].Via}
+	r := row{kind: unix.RTN_UNICAST, protocol: uint8(o.Protocol), link: uint32(index), via: inetOf(o.Hops[0].Via)}
 	r.seat = routeSeat(o.Dst.Masked(), o.table(), o.Metric)
 	return r, true, err
 }
@@ -101,7 +100,7 @@ func routeSeat(dst netip.Prefix, table, metric int) seat {
 	if metric == 0 && dst.Addr().Is6() {
 		metric = defaultMetric6
 	}
-	return seat{table: question{unix.RTM_GETROUTE, family(dst.Addr()), uint32(table)}, dst: dst.Addr(), bits: uint8(dst.Bits()), metric: uint32(metric)}
+	return seat{table: question{unix.RTM_GETROUTE, family(dst.Addr()), uint32(table)}, dst: inetOf(dst.Addr()), bits: uint8(dst.Bits()), metric: uint32(metric)}
 }
 
 // bigEndian is the bytes as one number.
@@ -115,14 +114,14 @@ func bigEndian(b []byte) (number uint64) {
 func routeRowOf(m []byte) row {
 	r := row{kind: m[7], protocol: m[5], other: m[2] != 0 || m[3] != 0} // source prefix, type of service
 	r.table = question{unix.RTM_GETROUTE, m[0], uint32(m[4])}
-	r.bits, r.dst = m[1], netip.IPv4Unspecified()
+	r.bits, r.dst = m[1], inetOf(netip.IPv4Unspecified())
 	if r.table.family == unix.AF_INET6 {
-		r.dst = netip.IPv6Unspecified()
+		r.dst = inetOf(netip.IPv6Unspecified())
 	}
 	visit(m[unix.SizeofRtMsg:], func(kind int, value []byte) {
 		switch kind {
 		case unix.RTA_DST:
-			r.dst = addr(value)
+			r.dst = inetFrom(value)
 		case unix.RTA_TABLE:
 			r.table.number = uint32(number(value))
 		case unix.RTA_PRIORITY:
@@ -130,9 +129,9 @@ func routeRowOf(m []byte) row {
 		case unix.RTA_OIF:
 			r.link = uint32(number(value))
 		case unix.RTA_GATEWAY:
-			r.via = addr(value)
+			r.via = inetFrom(value)
 		case unix.RTA_VIA:
-			r.via = addr(value[2:])
+			r.via = inetFrom(value[2:])
 		case unix.RTA_MULTIPATH:
 			r.shared = true
 		}
@@ -147,9 +146,9 @@ func neighRowOf(m []byte) row {
 	visit(m[unix.SizeofNdMsg:], func(kind int, value []byte) {
 		switch {
 		case kind == netlink.NDA_DST && bridge:
-			r.via = addr(value)
+			r.via = inetFrom(value)
 		case kind == netlink.NDA_DST:
-			r.dst = addr(value)
+			r.dst = inetFrom(value)
 		case kind == netlink.NDA_LLADDR && bridge:
 			r.station = bigEndian(value)
 		case kind == netlink.NDA_LLADDR:
@@ -165,29 +164,15 @@ func neighRowOf(m []byte) row {
 	return r
 }
 
-// mark is a number that two seats hardly ever have in common.
-func (s seat) mark() uint64 {
-	ip := s.dst.As16()
-	mark := uint64(s.table.kind)<<40 | uint64(s.table.family)<<32 | uint64(s.table.number)
-	for _, part := range [...]uint64{
-		binary.NativeEndian.Uint64(ip[:8]), binary.NativeEndian.Uint64(ip[8:]), s.station,
-		uint64(s.metric)<<32 | uint64(s.vni), uint64(s.bits)<<16 | uint64(s.vlan),
-	} {
-		high, low := bits.Mul64(mark^part^0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9)
-		mark = high ^ low
-	}
-	return mark
-}
-
 // message asks for the whole table.
 func (q question) message() message {
 	var a attrs
 	if q.kind == unix.RTM_GETROUTE {
 		a.u32(unix.RTA_TABLE, int(q.number))
-		return message{q.kind, unix.NLM_F_REQUEST | unix.NLM_F_DUMP, append([]byte{q.family}, make([]byte, unix.SizeofRtMsg-1)...), a}
+		return message{int(q.kind), unix.NLM_F_REQUEST | unix.NLM_F_DUMP, append([]byte{q.family}, make([]byte, unix.SizeofRtMsg-1)...), a}
 	}
 	a.u32(netlink.NDA_IFINDEX, int(q.number))
-	return message{q.kind, unix.NLM_F_REQUEST | unix.NLM_F_DUMP, append([]byte{q.family}, make([]byte, unix.SizeofNdMsg-1)...), a}
+	return message{int(q.kind), unix.NLM_F_REQUEST | unix.NLM_F_DUMP, append([]byte{q.family}, make([]byte, unix.SizeofNdMsg-1)...), a}
 }
 
 // narrow asks for what is in the seat alone. Of a route it asks what would be taken to the first address of its subnet, of which
@@ -197,15 +182,15 @@ func (s seat) narrow() message {
 	m.flags, m.attrs = unix.NLM_F_REQUEST, nil
 	switch {
 	case m.kind == unix.RTM_GETROUTE:
-		m.header[1] = uint8(s.dst.BitLen())
+		m.header[1] = s.dst.bits
 		binary.NativeEndian.PutUint32(m.header[8:], rtmFibMatch)
-		m.attrs.ip(unix.RTA_DST, s.dst)
+		m.attrs.ip(unix.RTA_DST, s.dst.addr())
 		return m
 	case s.table.family == unix.AF_BRIDGE:
 		m.header[10] = netlink.NTF_SELF
 		m.attrs.put(netlink.NDA_LLADDR, binary.BigEndian.AppendUint64(nil, s.station)[2:])
 	default:
-		m.attrs.ip(netlink.NDA_DST, s.dst)
+		m.attrs.ip(netlink.NDA_DST, s.dst.addr())
 	}
 	binary.NativeEndian.PutUint32(m.header[4:], s.table.number)
 	return m
