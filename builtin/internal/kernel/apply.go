@@ -255,7 +255,7 @@ func (a *applying) claim(context.Context) {
 			claimed[p.place] = true
 		}
 		p.claimed = true
-		block[0].scope, block[0].place, block[0].object = run.scope, p.place, p.op.Object
+		block[0].scope, block[0].place, block[0].object, block[0].keyed = run.scope, p.place, p.op.Object, true
 		entries, block = append(entries, &block[0]), block[1:]
 	}
 	if err := a.ledger.ownAll(entries); err != nil {

@@ -30,6 +30,7 @@ type entry struct {
 	set          *Link  // what the scope has set of a link since; nil for nothing
 	former       Object // what was at the place before; nil when nothing that a deletion of the object would miss
 	since        int    // orders entries by age
+	keyed        bool   // the place is known to be the object's key
 	beside       bool   // the object was put beside what has its key
 }
 
@@ -55,7 +56,7 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 			return false
 		}
 		if e := r.entry(); e.object != nil {
-			l.set(&e, e.object.Key())
+			l.set(&e)
 		} else {
 			l.unset(r.Place)
 		}
@@ -86,18 +87,9 @@ func byAge(entries map[string]*entry) []*entry {
 }
 
 // own makes the entry's scope the owner of the object at the place, whoever it was before.
-func (l *ledger) own(e entry) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.journal.Append(e.record()); err != nil {
-		return err
-	}
-	l.set(&e, e.object.Key())
-	return l.tidy()
-}
+func (l *ledger) own(e entry) error { return l.ownAll([]*entry{&e}) }
 
-// ownAll is own for many entries, which are the ledger's from then on, and none of which is beside another. The journal is told of
-// many at once.
+// ownAll is own for many entries, which are the ledger's from then on. The journal is told of many at once.
 func (l *ledger) ownAll(entries []*entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,21 +103,22 @@ func (l *ledger) ownAll(entries []*entry) error {
 			return err
 		}
 	}
-	l.grow(len(entries))
+	l.entries = withRoom(l.entries, len(entries))
 	for _, e := range entries {
-		l.set(e, e.place)
+		l.set(e)
 	}
 	return l.tidy()
 }
 
-// grow makes room for many entries at once, where the map would move what it has again and again.
-func (l *ledger) grow(entries int) {
-	if entries <= len(l.entries) {
-		return
+// withRoom is the map with room for as many more, if they are many: it would move what it has again and again.
+func withRoom[V any](m map[string]V, more int) map[string]V {
+	const many = 100
+	if more <= max(many, len(m)) {
+		return m
 	}
-	larger := make(map[string]*entry, len(l.entries)+entries)
-	maps.Copy(larger, l.entries)
-	l.entries = larger
+	larger := make(map[string]V, len(m)+more)
+	maps.Copy(larger, m)
+	return larger
 }
 
 // free makes nobody the owner of the place.
@@ -166,8 +159,8 @@ func (l *ledger) tidy() error {
 	return l.rewrite()
 }
 
-// set puts an entry, whose object has the key, into its place. One that changes there is as old as before.
-func (l *ledger) set(e *entry, key string) {
+// set puts an entry into its place. One that changes there is as old as before.
+func (l *ledger) set(e *entry) {
 	l.next++
 	e.since = l.next
 	of := l.scopes[e.scope]
@@ -199,7 +192,10 @@ func (l *ledger) set(e *entry, key string) {
 	case Device, Peer, Sysctl:
 		l.untold[e.place] = e
 	}
-	if key != e.place {
+	if e.keyed {
+		return
+	}
+	if key := e.object.Key(); key != e.place {
 		e.beside = true
 		l.beside[key] = append(l.beside[key], e.place)
 	}

@@ -162,6 +162,27 @@ func TestALedgerThatGrowsIsWrittenAnew(t *testing.T) {
 	}
 }
 
+func TestWhatIsBesideAnotherIsStillWhenItHasMoved(t *testing.T) {
+	k := NewFake()
+	do(t, k, Op{Add, vx}, Op{Set, vxUp})
+	s := scopesOn(t, k, filepath.Join(t.TempDir(), "ledger"))
+	run := s.Begin("from")
+	do(t, run, Op{Add, toPeer}, Op{Append, via(toPeer, "10.50.9.0")})
+	run.Keep()
+	if err := s.Move("from", "to"); err != nil {
+		t.Fatal(err)
+	}
+	if all := s.ledger.sharing(toPeer.Key()); len(all) != 2 || all[0].scope != "to" || all[1].scope != "to" {
+		t.Errorf("of the routes at one key are known: %v", all)
+	}
+	if err := s.Begin("to").Clear(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.ledger.sharing(toPeer.Key()); len(left) > 0 || strings.Contains(k.String(), "route") {
+		t.Errorf("cleared, there is left %v in\n%s", left, k)
+	}
+}
+
 func TestRecordsAreTheSameHoweverTheyAreWritten(t *testing.T) {
 	ours := Spread(toPeer)
 	ours.Protocol = Protocol

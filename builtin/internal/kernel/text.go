@@ -43,10 +43,15 @@ func (r Route) Key() string {
 
 // Key is "neighbour DEV IP".
 func (n Neigh) Key() string {
+	b := append(make([]byte, 0, 64), "neighbour "...)
 	if n.Proxy {
-		return "neighbour proxy " + n.Dev + " " + n.IP.String()
+		b = append(b, "proxy "...)
 	}
-	return "neighbour " + n.Dev + " " + n.IP.String()
+	b = append(append(b, n.Dev...), ' ')
+	if !n.IP.IsValid() {
+		return string(append(b, n.IP.String()...))
+	}
+	return string(n.IP.AppendTo(b))
 }
 
 // Key is "fdb DEV MAC TABLE VLAN VNI".

@@ -100,6 +100,7 @@ func (w *watch) isBack(places []string) {
 func (w *watch) began(runs []Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.open, w.runs = withRoom(w.open, len(runs)), withRoom(w.runs, len(runs))
 	for i := range runs {
 		scope := runs[i].scope
 		w.open[scope] = true
