@@ -10,7 +10,7 @@ RACE := $(if $(shell command -v $(shell go env CC) 2>/dev/null),-race)
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: build demo run test test-kernel lint bench fuzz oracle model soak docs packages packages-test clean
+.PHONY: build demo run test test-kernel test-docker lint bench fuzz oracle model soak docs packages packages-test clean
 
 build:
 	CGO_ENABLED=0 go build -trimpath -o bin/overlayd ./cmd/overlayd
@@ -35,6 +35,12 @@ test-kernel:
 	  ./builtin ./builtin/command ./builtin/internal/kernel ./internal/firewall
 	$(IN_GUEST) -run '(TheDemoShows|ARestartOfANative|HooksThatWere)/wireguard|TheStatusTells|CookbookConnects/(geneve|gre|ipip)|TakesAway/wireguard:.*remove' \
 	  ./cmd/overlayd
+
+# With Debian's dockerd, which is unpacked and not installed, one in each of two nodes.
+test-docker:
+	internal/docker/kit bin/docker
+	PATH="$(CURDIR)/bin/docker/usr/sbin:$(CURDIR)/bin/docker/usr/bin:$$PATH" LD_LIBRARY_PATH="$(CURDIR)/bin/docker/lib" \
+	  go test $(RACE) -count 1 -run Docker ./cmd/overlayd
 
 lint:
 	test -z "$$(gofmt -s -l . | tee /dev/stderr)"
