@@ -28,7 +28,7 @@ func (w *world) state(n *cluster.Node) string {
 // A cluster of flannel's goes over to overlayd node by node, with nodes of both kinds joining while it is mixed, and one node goes back.
 func TestAFlannelClusterIsMovedWithoutALostPacket(t *testing.T) {
 	t.Parallel()
-	tools(t, "ip", "iptables")
+	tools(t, "iptables", "ip6tables", "nft")
 	for _, tt := range []struct{ families, backend string }{
 		{dual, `{"Type": "vxlan"}`},
 		{dual, `{"Type": "host-gw"}`},
@@ -74,6 +74,10 @@ func (w *world) move(n *cluster.Node) {
 	w.asOverlayd(n)
 	w.up(n)
 	w.answered(w.joined()...)
+	removed, err := w.migrate(n, "--finish")
+	if rules := w.ruleset(n); err != nil || !strings.Contains(removed, "nft delete chain ip nat FLANNEL-POSTRTG\n") || strings.Contains(rules, "FLANNEL") {
+		w.Errorf("%v: it removes\n%sof\n%s", err, removed, rules)
+	}
 	if diff := cmp.Diff(before, w.state(n)); diff != "" {
 		w.Errorf("%s (-flannel +overlayd):\n%s", n, diff)
 	}

@@ -254,7 +254,7 @@ func lookAtFirewall(_ context.Context, p *patient) (all []finding) {
 		}
 	}
 	if left, err := table.Leftovers(); err == nil && len(left) > 0 {
-		all = append(all, finding{warning, "", fmt.Sprintf("flannel has left %d tables, chains or rules in the firewall", len(left)), "overlayd cleanup --flannel, with the daemon stopped"})
+		all = append(all, finding{warning, "", fmt.Sprintf("flannel has left %d tables, chains or rules in the firewall", len(left)), "overlayd migrate --finish"})
 	}
 	return all
 }

@@ -89,7 +89,7 @@ func (d *daemon) warnOfLeftovers() {
 	}
 	if len(left) > 0 {
 		d.log.Warn("firewall rules of flannel are still in force", "count", len(left), "first", left[0].String(),
-			"remove_all_with", "overlayd cleanup --flannel")
+			"remove_all_with", "overlayd migrate --finish")
 	}
 }
 

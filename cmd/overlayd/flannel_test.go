@@ -53,7 +53,7 @@ func (w *world) asFlannel(nodes ...*cluster.Node) {
 	w.Helper()
 	for _, n := range nodes {
 		n.Program = flannel(w.T)
-		n.Args = []string{"--etcd-endpoints", w.Endpoint(), "--iptables-forward-rules=false"}
+		n.Args = []string{"--etcd-endpoints", w.Endpoint(), "--ip-masq"}
 	}
 }
 
@@ -71,7 +71,7 @@ func (w *world) upAsFlannel(nodes ...*cluster.Node) {
 // asOverlayd makes the nodes run overlayd from their next start on.
 func (w *world) asOverlayd(nodes ...*cluster.Node) {
 	for _, n := range nodes {
-		n.Program, n.Args = "", w.Args()
+		n.Program, n.Args = "", append(w.Args(), "--ip-masq", "--forward-rules")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
 	"os/exec"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/firewall"
 	"github.com/overlayd/overlayd/internal/node"
 	"github.com/overlayd/overlayd/lease"
 )
@@ -28,7 +30,9 @@ overlayd cannot use the network config.
 With --now the node is taken over, if nothing stands in the way: flanneld has ended, or is stopped first with --stop UNIT, all is
 looked at again, and the lease is made this node's own by its identity, in the state directory. From then on overlayd run has the
 same subnet and the same device, and no packet is lost on the way, with types vxlan and host-gw. Where something goes wrong, all is
-left as it was, and a UNIT that was stopped is started again.`
+left as it was, and a UNIT that was stopped is started again.
+
+With --finish, once overlayd runs, flannel's rules are removed from the firewall.`
 
 func newMigrateCommand() *cobra.Command {
 	var m migration
@@ -36,8 +40,8 @@ func newMigrateCommand() *cobra.Command {
 		Use: "migrate", Short: "Look what it takes to put overlayd in flanneld's place, and do it", Long: migrateHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			switch {
-			case m.check && m.now:
-				return refuse(exitUsage, errors.New("--check with --now: the one only looks"))
+			case m.check && m.now, m.check && m.finish, m.now && m.finish:
+				return refuse(exitUsage, errors.New("--check, --now and --finish come one after the other, not together"))
 			case m.stop != "" && !m.now:
 				return refuse(exitUsage, errors.New("--stop without --now: nothing would be stopped"))
 			}
@@ -45,8 +49,11 @@ func newMigrateCommand() *cobra.Command {
 				return err
 			}
 			m.out = c.OutOrStdout()
-			if m.now {
+			switch {
+			case m.now:
 				return m.takeOver(c.Context())
+			case m.finish:
+				return m.removeRules(c.Context())
 			}
 			return m.report(c.Context())
 		},
@@ -54,6 +61,7 @@ func newMigrateCommand() *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&m.check, "check", false, "only look, as without --now")
 	f.BoolVar(&m.now, "now", false, "take the node over")
+	f.BoolVar(&m.finish, "finish", false, "remove flannel's rules from the firewall, once overlayd runs")
 	f.StringVar(&m.stop, "stop", "", "with --now: stop flanneld first, which is systemd's `UNIT`")
 	f.BoolVar(&m.commands, "commands", false, "print what overlayd run will change in the kernel, as commands")
 	m.flags(f)
@@ -63,9 +71,10 @@ func newMigrateCommand() *cobra.Command {
 // A migration is a node's way from flannel to overlayd.
 type migration struct {
 	settings
-	check, now, commands bool
-	stop                 string // systemd's unit of flanneld
-	out                  io.Writer
+	check, now, finish bool
+	commands           bool
+	stop               string // systemd's unit of flanneld
+	out                io.Writer
 }
 
 // report looks, and says what it has found.
@@ -211,6 +220,32 @@ func systemctl(ctx context.Context, verb, unit string) error {
 	out, err := exec.CommandContext(ctx, "systemctl", verb, "--", unit).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("systemctl %s %s: %w: %s", verb, unit, err, visible(strings.TrimSpace(string(out))))
+	}
+	return nil
+}
+
+// removeRules removes flannel's rules once flanneld does not need them any more, and overlayd is there to do what they did.
+func (m *migration) removeRules(ctx context.Context) error {
+	running, err := node.Flannelds()
+	if err != nil {
+		return err
+	}
+	if len(running) > 0 {
+		return refuse(exitFailed, fmt.Errorf("flanneld runs as %s, and would make its rules again", running[0]), "stop it")
+	}
+	if _, err := control.Fetch(ctx, control.SocketPath(m.runDir)); err != nil {
+		return refuse(exitFailed, fmt.Errorf("no overlayd runs that would do what flannel's rules do: %w", err), "start overlayd run")
+	}
+	table := firewall.New(firewall.Options{Name: m.table, Logger: slog.New(slog.DiscardHandler)})
+	left, err := table.Leftovers()
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	if err := table.RemoveLeftovers(left); err != nil {
+		return err
+	}
+	for _, l := range left {
+		fmt.Fprintln(m.out, l)
 	}
 	return nil
 }

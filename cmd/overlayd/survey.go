@@ -358,7 +358,7 @@ func (s *survey) lookAtFirewall() {
 		lines = append(lines, l.String())
 	}
 	s.say(note, "firewall", strings.Join(lines, "\n"),
-		"flannel's rules stay, unless flanneld removes them when it ends; once overlayd runs, these commands do")
+		"flannel's rules stay, unless flanneld removes them when it ends; once overlayd runs, overlayd migrate --finish does, or")
 }
 
 func (s *survey) lookAtFlanneld() {

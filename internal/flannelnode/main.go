@@ -11,6 +11,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"math/big"
 	"os"
 	"strings"
 	"sync"
@@ -80,7 +81,8 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.ipMasq {
-		err := rules.SetupAndEnsureMasqRules(ctx, config.Network, ip.IP4Net{}, ip.IP4Net{}, config.IPv6Network, ip.IP6Net{}, ip.IP6Net{}, lease, resync)
+		none := ip.IP6Net{IP: (*ip.IP6)(new(big.Int))}
+		err := rules.SetupAndEnsureMasqRules(ctx, config.Network, ip.IP4Net{}, ip.IP4Net{}, config.IPv6Network, none, none, lease, resync)
 		if err != nil {
 			return err
 		}
