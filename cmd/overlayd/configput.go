@@ -28,7 +28,7 @@ func newConfigPutCommand() *cobra.Command {
 	var s settings
 	var dryRun bool
 	c := &cobra.Command{
-		Use: "put FILE", Short: "Check a network config and write it to etcd, where running daemons take it up", Long: configPutHelp, Args: oneFile,
+		Use: "put FILE", Short: "Check a network config and write it for running daemons", Long: configPutHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.withProposal(c, args[0], func(ctx context.Context, p proposal) error {
 				if dryRun {

@@ -22,9 +22,10 @@ only the shell commands of a config that is signed by a key they know. FILE is -
 The key is one of minisign's, as overlayd config keygen makes it, and may be protected by a password, which is asked for at
 the terminal. A key that cannot be read here, as on a hardware token, signs in two steps:
 
-    overlayd config sign net.yaml --payload >payload            # what has to be signed
-    minisign -S -m payload                                       # or another program of that format
-    overlayd config sign net.yaml --signature payload.minisig | overlayd config put -
+    overlayd config sign net.yaml --payload >payload    # what has to be signed
+    minisign -S -m payload       # or another program of that format
+    overlayd config sign net.yaml --signature payload.minisig >signed.json
+    overlayd config put signed.json
 
 A signature does not expire: whoever can write to etcd can bring back any config that was ever signed. A new key is the way
 to end that.`
@@ -33,7 +34,7 @@ func newConfigSignCommand() *cobra.Command {
 	var key, made string
 	var payload bool
 	c := &cobra.Command{
-		Use: "sign FILE", Short: "Sign a network config, so that its shell commands may run where signed ones alone may", Long: configSignHelp, Args: oneFile,
+		Use: "sign FILE", Short: "Sign a network config, so that its hooks may run", Long: configSignHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			if c.Flags().NFlag() != 1 {
 				return refuse(exitUsage, errors.New("one of --key, --signature and --payload is needed"), "see overlayd config sign --help")
@@ -120,7 +121,8 @@ func newConfigKeygenCommand() *cobra.Command {
 	var noPassword bool
 	c := &cobra.Command{
 		Use:   "keygen FILE",
-		Short: "Make a key pair to sign network configs with: FILE, and FILE.pub for the nodes' --hook-keys",
+		Short: "Make a key pair to sign network configs with",
+		Long:  "Make a key pair to sign network configs with: the private key in FILE, and in FILE.pub the public one, for the nodes' --hook-keys.",
 		Args:  oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			password := ""

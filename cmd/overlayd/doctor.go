@@ -14,6 +14,7 @@ import (
 
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/internal/screen"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -134,14 +135,11 @@ func (p *patient) examine(ctx context.Context) []finding {
 }
 
 func showFindingList(w io.Writer, findings []finding) error {
+	width := len(fmt.Sprint(len(findings), ". "))
 	for i, f := range findings {
-		if _, err := fmt.Fprintf(w, "%d. %s: %s: %s\n", i+1, f.Severity, f.Subject, visible(f.Text)); err != nil {
-			return err
-		}
-		if f.Fix == "" {
-			continue
-		}
-		if _, err := fmt.Fprintf(w, "   %s\n", f.Fix); err != nil {
+		text := screen.Field(width+2, "", fmt.Sprintf("%s: %s: %s", f.Severity, f.Subject, visible(f.Text))) // deeper than the fix below it
+		text = fmt.Sprintf("%-*s", width, fmt.Sprint(i+1, ".")) + text[width+2:] + screen.Command(width, "", f.Fix)
+		if _, err := io.WriteString(w, text); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,7 @@ func TestDoctorFindsWhatDropsTheTunnelsPackets(t *testing.T) {
 	w := worldOf(t, "vxlan", 2)
 	here, there := w.Nodes()[0], w.Nodes()[1]
 	ping := "overlayd ping " + here.SubnetFile().Subnets[0].String()
-	found := regexp.MustCompile(`error: firewall: UDP port 8472, at which flannel-vxlan receives what other nodes send, is dropped by (.*)\n   (nft insert rule .*)\n`)
+	found := regexp.MustCompile(`error: firewall: UDP port 8472, at which flannel-vxlan receives what\s+other\s+nodes send, is dropped by (.*)\n   (nft insert rule .*)\n`)
 	shell := func(n *cluster.Node, line string) string {
 		t.Helper()
 		text, err := n.Shell(line)

@@ -12,7 +12,7 @@ import (
 const graphHelp = `Print the overlay as this node sees it, as a picture: the node, and each peer with its state. --ping measures the round-trip
 times to them first, as overlayd ping does.
 
-    overlayd graph -o html >overlay.html     # with all that the status says; complete in one file
+    overlayd graph -o html >overlay.html     # with all that the status says
     overlayd graph -o svg >overlay.svg
     overlayd graph -o dot | neato -Tpng >overlay.png
 

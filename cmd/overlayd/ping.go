@@ -16,6 +16,7 @@ import (
 
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/ping"
+	"github.com/overlayd/overlayd/internal/screen"
 )
 
 const pingHelp = `Ping other nodes layer by layer, and say which layer fails and what usually causes that: the underlay (the node's public
@@ -209,7 +210,7 @@ func showPinged(out io.Writer, results []pinged) error {
 		if p.Verdict == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(out, "%s: %s\n", p.Peer, p.Verdict); err != nil {
+		if _, err := io.WriteString(out, screen.Text(fmt.Sprintf("%s: %s", p.Peer, p.Verdict))+"\n"); err != nil {
 			return err
 		}
 	}

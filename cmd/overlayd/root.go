@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/overlayd/overlayd/internal/screen"
 )
 
 // run is the program: it carries out args and returns the exit status.
@@ -35,7 +37,18 @@ func newRoot() *cobra.Command {
 	root.Version = version()
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetVersionTemplate("overlayd {{.Version}}\n")
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", screen.Columns)))
+	root.InitDefaultCompletionCmd()
+	fill(root)
 	return root
+}
+
+// fill lays out the help of a command and of those below it.
+func fill(c *cobra.Command) {
+	c.Long = screen.Text(c.Long)
+	for _, sub := range c.Commands() {
+		fill(sub)
+	}
 }
 
 // newGroup returns a command that only has others below it, and without one of them prints its help.

@@ -17,7 +17,7 @@ import (
 // and for machines that have none.
 func newToolCommands() (tools []*cobra.Command) {
 	for _, t := range [...]struct{ name, short string }{
-		{"ip", "Show and change links, addresses, routes, rules and neighbours, as ip does"},
+		{"ip", "Show and change links, addresses, routes and more, as ip does"},
 		{"bridge", "Show and change forwarding entries and ports, as bridge does"},
 		{"wg", "Show and change WireGuard devices, as wg does"},
 		{"arp", "Show and change neighbours, as arp does"},

@@ -42,3 +42,23 @@ func field(width int, label, value, more string) string {
 	}
 	return b.String()
 }
+
+// Text is running text whose paragraphs are filled anew. Lines that begin with space stay as they are.
+func Text(text string) string {
+	var b strings.Builder
+	var paragraph []string
+	end := func() {
+		b.WriteString(Field(0, "", strings.Join(paragraph, " ")))
+		paragraph = nil
+	}
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) != "" && line[0] != ' ' && line[0] != '\t' {
+			paragraph = append(paragraph, line)
+			continue
+		}
+		end()
+		b.WriteString(line)
+	}
+	end()
+	return strings.TrimRight(b.String(), "\n")
+}

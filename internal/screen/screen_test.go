@@ -13,6 +13,7 @@ func TestLinesAreBrokenBetweenWords(t *testing.T) {
 		{"just so", Field(8, "label", strings.Repeat("é", 60)+" "+strings.Repeat("é", 11)), "label   " + strings.Repeat("é", 60) + " " + strings.Repeat("é", 11) + "\n"},
 		{"too much by one", Field(8, "label", strings.Repeat("é", 60)+" "+strings.Repeat("é", 12)), "label   " + strings.Repeat("é", 60) + "\n        " + strings.Repeat("é", 12) + "\n"},
 		{"a long word", Field(2, "", "a "+long+" b"), "  a\n  " + long + "\n  b\n"},
+		{"a text", Text("a\n" + strings.Repeat("b ", 40) + "\n\n    kept  so\n\tand\tso\nend\n"), "a" + strings.Repeat(" b", 39) + "\nb\n\n    kept  so\n\tand\tso\nend"},
 		{"a command", Command(4, "", strings.Repeat("ip ", 30)), "    ip" + strings.Repeat(" ip", 24) + " \\\n    ip ip ip ip ip\n"},
 	} {
 		if tt.got != tt.want {
