@@ -340,7 +340,10 @@ func TestOfTwoNodesThatLearnOfEachOtherOneGreetsAtOnce(t *testing.T) {
 	known := peerOf("wireguard", 7, 1).String()
 	same := h.set.scopes.Owned(known)[0].(kernel.Peer)
 	first, last, elsewhere := same, same, same
-	first.PublicKey, last.PublicKey, elsewhere.PublicKey, elsewhere.Dev = kernel.PublicKey{0}, kernel.PublicKey{255}, kernel.PublicKey{0}, "flannel-wg-v6"
+	first.PublicKey, elsewhere.PublicKey, elsewhere.Dev = kernel.PublicKey{}, kernel.PublicKey{}, "flannel-wg-v6"
+	for i := range last.PublicKey {
+		last.PublicKey[i] = 255 // which this node's own key, a random one, is never
+	}
 	for _, tt := range []struct {
 		reason hooks.Reason
 		scope  string
