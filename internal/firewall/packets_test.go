@@ -76,7 +76,8 @@ func newSite(t *testing.T) *site {
 }
 
 // Who sees which address of whom is what flannel's iptables rules mean, which are tried as well. The underlay's machines know
-// the way back to each address, so that a wrong one shows itself and not as silence.
+// the way back to each address, so that a wrong one shows itself and not as silence. Packets on their way and the node's connection
+// tracking bear witness to what the ends see.
 func TestWhoSeesWhichAddress(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -97,11 +98,16 @@ func TestWhoSeesWhichAddress(t *testing.T) {
 		{"this node, a pod elsewhere", s.node, s.farPod, node, node, node6, node6},
 		{"a pod, its node", s.pod, s.node, pod, pod, pod6, pod6},
 	}
+	witness := newWitness(t, s)
 	see := func(rules string, want func(i int) (v4, v6 string)) {
 		for i, tt := range tests {
 			v4, v6 := want(i)
-			wantSeen(t, tt.name+" "+rules, tt.from.seen(t, tt.to, tt.to.v4), v4)
-			wantSeen(t, tt.name+" "+rules, tt.from.seen(t, tt.to, tt.to.v6), v6)
+			for to, want := range map[netip.Addr]string{tt.to.v4: v4, tt.to.v6: v6} {
+				server, client := tt.from.connect(t, tt.to, to)
+				when := tt.name + " " + rules
+				wantSeen(t, when, client.Addr().String(), want)
+				witness.confirm(t, when, tt.to, server, client, strings.HasPrefix(rules, "by"))
+			}
 		}
 	}
 	without := func(i int) (string, string) { return tests[i].without, tests[i].without6 }

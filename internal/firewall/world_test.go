@@ -115,6 +115,13 @@ func newHost(t *testing.T, name string, hub *netns.Namespace, addrs string) host
 // seen returns the host's address as the other sees it, when the host connects to one of the other's addresses.
 func (h host) seen(t *testing.T, by host, at netip.Addr) string {
 	t.Helper()
+	_, client := h.connect(t, by, at)
+	return client.Addr().String()
+}
+
+// connect connects the host to one of the other's addresses, and returns the server's address and the host's, as the other sees it.
+func (h host) connect(t *testing.T, by host, at netip.Addr) (server, client netip.AddrPort) {
+	t.Helper()
 	var listener net.Listener
 	must(t, by.Do(func() (err error) {
 		listener, err = net.Listen("tcp", netip.AddrPortFrom(at, 0).String())
@@ -139,5 +146,5 @@ func (h host) seen(t *testing.T, by host, at netip.Addr) string {
 		text, err = io.ReadAll(conn)
 		return err
 	}))
-	return netip.MustParseAddrPort(string(text)).Addr().String()
+	return netip.MustParseAddrPort(listener.Addr().String()), netip.MustParseAddrPort(string(text))
 }
