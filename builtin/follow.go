@@ -2,23 +2,18 @@ package builtin
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
 	"github.com/overlayd/overlayd/hooks"
 )
 
 var _ hooks.Effects = (*planned)(nil)
-
-// keyInterval is how often a plan is asked whether the node has another private key.
-const keyInterval = 500 * time.Millisecond
 
 // A router is a plan whose way to a peer can depend on the machine's own routes.
 type router interface{ FollowsRoutes() bool }
@@ -60,7 +55,7 @@ func (b *planned) Watch(ctx context.Context, damaged func(scopes []string)) erro
 			return kernel.WatchAddresses(ctx, func() { tell(b.rerouted(ctx, told)) })
 		})
 	}
-	if len(b.devices(ctx)) > 0 {
+	if len(b.devices(b.lastNode(ctx))) > 0 {
 		g.Go(func() error { return b.followKey(ctx, tell) })
 		g.Go(func() error { return b.greetLate(ctx) })
 	}
@@ -71,9 +66,9 @@ func (b *planned) Watch(ctx context.Context, damaged func(scopes []string)) erro
 // remembers them.
 func (b *planned) rerouted(ctx context.Context, told map[string]string) (scopes []string) {
 	b.mu.Lock()
-	peers, call := maps.Clone(b.live), b.call
+	peers := maps.Clone(b.live)
 	b.mu.Unlock()
-	n := b.node(ctx, call)
+	n := b.lastNode(ctx)
 	for scope, peer := range peers {
 		objects, err := b.plan.Peer(n, peer.lease)
 		if err != nil {
@@ -104,54 +99,10 @@ func (b *planned) isMade(scope string, objects []kernel.Object) bool {
 	})
 }
 
-// devices are the WireGuard devices of the plan, with the key that the node has now.
-func (b *planned) devices(ctx context.Context) []kernel.Device {
+// lastNode is what the plan was told of the node at the last PostStartup.
+func (b *planned) lastNode(ctx context.Context) native.Node {
 	b.mu.Lock()
 	call := b.call
 	b.mu.Unlock()
-	objects, err := b.plan.Node(b.node(ctx, call))
-	if err != nil {
-		b.log.Debug("the node's key is not known", "err", err) // its hooks will say so
-	}
-	return devicesOf(objects)
-}
-
-func devicesOf(objects []kernel.Object) (devices []kernel.Device) {
-	for _, o := range objects {
-		if d, ok := o.(kernel.Device); ok {
-			devices = append(devices, d)
-		}
-	}
-	return devices
-}
-
-// followKey tells of the node when its key is another one than it was at the beginning.
-func (b *planned) followKey(ctx context.Context, tell func([]string)) error {
-	began := b.devices(ctx)
-	for {
-		if err := pause(ctx, keyInterval); err != nil {
-			return err
-		}
-		now := b.devices(ctx)
-		if len(now) > 0 && len(began) > 0 && *now[0].PrivateKey != *began[0].PrivateKey {
-			b.log.Info("the node has another WireGuard key")
-			began = now
-			tell([]string{hooks.NodeScope})
-		}
-	}
-}
-
-// rekey gives the node's WireGuard devices the key that it has now, before the others are told. They send the first packet under
-// it: one that came before its device knew of it would be lost, and the next only tried after 5 s.
-func (b *planned) rekey(ctx context.Context) error {
-	run := b.set.scopes.Begin(hooks.NodeScope)
-	defer run.Keep()
-	var errs []error
-	for _, d := range b.devices(ctx) {
-		err := run.Do(ctx, kernel.Op{Verb: kernel.Set, Object: kernel.Device{Name: d.Name, PrivateKey: d.PrivateKey}})
-		if !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
+	return b.node(ctx, call)
 }

@@ -27,15 +27,35 @@ func greeted(o kernel.Peer) kernel.Peer {
 	return o
 }
 
+// nudge has a peer that is there sent a packet, and changes nothing.
+func nudge(o kernel.Peer) (ops []kernel.Op) {
+	off, on := time.Duration(0), time.Second
+	intervals := []*time.Duration{&on, &off}
+	if o.Keepalive != nil && *o.Keepalive > 0 {
+		intervals = []*time.Duration{&off, o.Keepalive}
+	}
+	for _, interval := range intervals { // one that was off before sends a packet at once
+		ops = append(ops, kernel.Op{Verb: kernel.Change, Object: kernel.Peer{Dev: o.Dev, PublicKey: o.PublicKey, Keepalive: interval}})
+	}
+	return ops
+}
+
+// bare is the peer as it has to be first when it takes over another's prefixes: WireGuard in userspace makes a peer, gives it its
+// prefixes and starts it, and loses packets that come before the last of these.
+func bare(o kernel.Peer) kernel.Peer {
+	o.AllowedIPs, o.ReplaceIPs, o.Keepalive = nil, false, nil
+	return o
+}
+
 // greetsAtOnce reports whether this node is the one to greet the peer of the scope, given why it is added. Who comes back after
 // it has lost its sessions does: its peers use theirs until they notice, after 15 s. So does who hears that a peer has another key,
-// since that peer does not hear of it.
+// since that peer does not hear of it, but for two nodes that get another at the same time.
 func (b *planned) greetsAtOnce(reason hooks.Reason, scope string, peer kernel.Peer) bool {
 	owned := b.set.scopes.Owned(scope)
 	switch {
 	case reason == hooks.Repair:
 		return false
-	case reason == hooks.Start && has(owned, peer), reason == hooks.Change && hasOtherKey(owned, peer):
+	case reason == hooks.Start && has(owned, peer), reason == hooks.Change && hasOtherKey(owned, peer) && !b.isRekeyed():
 		return true
 	}
 	return b.greetsFirst(peer)
@@ -59,7 +79,11 @@ func (b *planned) greetsFirst(peer kernel.Peer) bool {
 // greet puts before each WireGuard peer what greets it, if this node is the one to do so.
 func (b *planned) greet(reason hooks.Reason, scope string, objects []kernel.Object) (all []kernel.Object) {
 	for _, o := range objects {
-		if p, ok := o.(kernel.Peer); ok && b.greetsAtOnce(reason, scope, p) {
+		p, ok := o.(kernel.Peer)
+		if ok && reason == hooks.Change {
+			all = append(all, bare(p))
+		}
+		if ok && b.greetsAtOnce(reason, scope, p) {
 			all = append(all, greeted(p))
 		}
 		all = append(all, o)
@@ -84,9 +108,9 @@ func (b *planned) greetLate(ctx context.Context) error {
 		}
 		for scope, peers := range late {
 			for _, p := range peers {
-				if err == nil && !shaken[p.Key()] && !b.greetsFirst(p) {
+				if done, there := shaken[p.Key()]; err == nil && there && !done && !b.greetsFirst(p) {
 					b.log.Debug("peer is greeted", "subnet", scope)
-					err = b.set.kernel.Do(ctx, kernel.Op{Verb: kernel.Set, Object: greeted(p)}, kernel.Op{Verb: kernel.Set, Object: p})
+					err = b.set.kernel.Do(ctx, nudge(p)...)
 				}
 			}
 			b.mu.Lock()
@@ -117,14 +141,12 @@ func (b *planned) latePeers(done map[string]time.Time) map[string][]kernel.Peer 
 	return late
 }
 
-// shakenPeers are the keys of the WireGuard peers with whom hands were shaken.
+// shakenPeers tells of each WireGuard peer that there is, by its key, whether hands were shaken with it.
 func (b *planned) shakenPeers(ctx context.Context) (map[string]bool, error) {
 	list, err := b.set.kernel.List(ctx, kernel.Peer{})
 	shaken := map[string]bool{}
 	for _, o := range list {
-		if p := o.(kernel.Peer); !p.Handshake.IsZero() {
-			shaken[p.Key()] = true
-		}
+		shaken[o.Key()] = !o.(kernel.Peer).Handshake.IsZero()
 	}
 	return shaken, err
 }

@@ -96,12 +96,13 @@ type planned struct {
 	log  *slog.Logger
 	mtu  atomic.Int64
 
-	mu     sync.Mutex
-	found  native.Node         // what PreStartup found
-	call   hooks.Call          // of the last PostStartup
-	public kernel.PublicKey    // of this node, where its peers have one too
-	up     bool                // PostStartup has succeeded
-	live   map[string]livePeer // peers that were added and not removed, by scope
+	mu      sync.Mutex
+	found   native.Node         // what PreStartup found
+	call    hooks.Call          // of the last PostStartup
+	public  kernel.PublicKey    // of this node, where its peers have one too, as they are told
+	rekeyed time.Time           // when this node got another key
+	up      bool                // PostStartup has succeeded
+	live    map[string]livePeer // peers that were added and not removed, by scope
 }
 
 // Check is part of Backend.
@@ -126,6 +127,7 @@ func (b *planned) PreStartup(ctx context.Context, call hooks.Call) (hooks.Data, 
 	up := b.up
 	b.mu.Unlock()
 	node := b.node(ctx, call)
+	b.noteKey(node)
 	if call.Reason == hooks.Repair {
 		err = b.rekey(ctx)
 	} else if !up && len(b.set.asideNames()) > 0 {
@@ -182,10 +184,7 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 	}
 	b.mtu.Store(int64(smallestMTU(objects)))
 	b.mu.Lock()
-	b.call, b.up, b.public = call, true, kernel.PublicKey{}
-	for _, d := range devicesOf(objects) {
-		b.public = d.PublicKey
-	}
+	b.call, b.up = call, true
 	b.mu.Unlock()
 	return nil
 }

@@ -14,6 +14,9 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
+// drainTime is how long the earlier key of a WireGuard peer stays for packets that are on their way.
+const drainTime = 100 * time.Millisecond
+
 // A livePeer is a peer that was added.
 type livePeer struct {
 	lease lease.Lease
@@ -42,7 +45,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], ours(objects))}), append(at, i)
 		}
 	}
-	for i, err := range b.set.scopes.Apply(ctx, wants, b.isLive) {
+	for i, err := range b.apply(ctx, call.Reason, wants) {
 		errs[at[i]] = b.explain(err)
 	}
 	failed := false
@@ -68,6 +71,45 @@ func (b *planned) greeting(reason hooks.Reason, scope string, objects []kernel.O
 		return objects
 	}
 	return b.greet(reason, scope, objects)
+}
+
+// apply makes the kernel have what the scopes want. The earlier key of a WireGuard peer that has another one now goes a moment
+// after its prefixes have gone over, since packets that are on their way under it would go with it.
+func (b *planned) apply(ctx context.Context, reason hooks.Reason, wants []kernel.Want) []error {
+	if reason != hooks.Change {
+		return b.set.scopes.Apply(ctx, wants, b.isLive)
+	}
+	first := slices.Clone(wants)
+	var later []kernel.Want
+	for i, w := range wants {
+		if earlier := b.earlierKeys(w); len(earlier) > 0 {
+			first[i].Objects = slices.Concat(w.Objects, earlier)
+			later = append(later, w)
+		}
+	}
+	errs := b.set.scopes.Apply(ctx, first, b.isLive)
+	if len(later) == 0 || errs != nil && !slices.Contains(errs, nil) || pause(ctx, drainTime) != nil {
+		return errs // what is left of them the next Sync sweeps away
+	}
+	for i, w := range wants {
+		if errs != nil && errs[i] != nil {
+			later = slices.DeleteFunc(later, func(l kernel.Want) bool { return l.Scope == w.Scope })
+		}
+	}
+	if err := errors.Join(b.set.scopes.Apply(ctx, later, b.isLive)...); err != nil {
+		b.log.Warn("earlier keys of WireGuard peers could not be removed", "err", err)
+	}
+	return errs
+}
+
+// earlierKeys are the WireGuard peers that the scope owns and does not want, without their prefixes.
+func (b *planned) earlierKeys(w kernel.Want) (peers []kernel.Object) {
+	for _, o := range b.set.scopes.Owned(w.Scope) {
+		if p, ok := o.(kernel.Peer); ok && !has(w.Objects, p) {
+			peers = append(peers, bare(p))
+		}
+	}
+	return peers
 }
 
 // ours are a peer's objects with the marks of a native backend's, and routes with metrics of their own.

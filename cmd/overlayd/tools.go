@@ -41,7 +41,7 @@ func newToolCommands() (tools []*cobra.Command) {
 }
 
 const rotateHelp = `Replace this node's WireGuard key. The daemon takes the new one up within a second: its devices first, then the lease,
-by which the other nodes learn of it. Between the two they cannot reach this node: some milliseconds, or as long as etcd is
+by which the other nodes learn of it. Between the two, packets to them wait: some milliseconds, or as long as etcd is
 down. Without a running daemon the next one takes it up.`
 
 // newRotateCommand is the one word of wg that is overlayd's own.

@@ -62,12 +62,12 @@ type part struct {
 	done    bool
 }
 
-// gentle is the operation without what is so already of a WireGuard peer's prefixes: to replace them takes them away for a
-// moment, in which packets are lost.
-func (p *part) gentle() Op {
-	peer, ok := p.op.Object.(Peer)
-	have, had := p.have.(Peer)
-	if !ok || !had || !peer.ReplaceIPs {
+// gentle is the operation without what is so already of a WireGuard peer's prefixes, given the peer as it is there: to replace them
+// takes them away for a moment, in which packets are lost.
+func (p *part) gentle(there Object) Op {
+	peer := p.op.Object.(Peer)
+	have, ok := there.(Peer)
+	if !ok {
 		return p.op
 	}
 	var missing []netip.Prefix
@@ -295,10 +295,20 @@ func (a *applying) carryOut(ctx context.Context) {
 // make makes those of the parts that are needed, and returns those that are there although nobody has looked.
 func (a *applying) make(ctx context.Context, parts []int) (there []int) {
 	ops, at := make([]Op, 0, len(parts)), make([]int, 0, len(parts))
+	given := map[string]Object{} // WireGuard peers that have all their prefixes by then
 	for _, i := range parts {
-		if p := &a.parts[i]; p.needed && a.errs[p.want] == nil {
-			ops, at = append(ops, p.gentle()), append(at, i)
+		p := &a.parts[i]
+		if !p.needed || a.errs[p.want] != nil {
+			continue
 		}
+		op := p.op
+		if peer, ok := op.Object.(Peer); ok && peer.ReplaceIPs {
+			if op = p.gentle(p.have); given[p.place] != nil {
+				op = p.gentle(given[p.place])
+			}
+			given[p.place] = peer
+		}
+		ops, at = append(ops, op), append(at, i)
 	}
 	errs := a.kernel.Batch(ctx, ops)
 	for i := range ops {

@@ -1,0 +1,111 @@
+package builtin
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
+	"github.com/overlayd/overlayd/builtin/wireguard"
+	"github.com/overlayd/overlayd/hooks"
+)
+
+// The device has the new key, and has tried its peers under it, before they are told.
+func TestTheDeviceHasANewKeyBeforeThePeersAreTold(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	seen := &opsOf{Kernel: h.kernel}
+	h.kernel = seen
+	h.must(h.start("wireguard", `, "PersistentKeepaliveInterval": 25`))
+	h.must(h.add(peerOf("wireguard", 7, 1)))
+	peers := func() string { return wireguardPeers(t, h.kernel) }
+	before := peers()
+	public, err := wireguard.Rotate(filepath.Join(h.dir, wireguard.KeyName))
+	h.must(err)
+	seen.lines = nil
+	call := h.call
+	call.Reason = hooks.Repair
+	data, err := h.backend.PreStartup(t.Context(), call)
+	h.must(err)
+	var told struct{ PublicKey string }
+	if err := json.Unmarshal(data.V4, &told); err != nil || told.PublicKey != public.String() {
+		t.Errorf("told is %s, %v, want the key %s", data.V4, err, public)
+	}
+	list, err := h.kernel.List(t.Context(), kernel.Device{Name: "flannel-wg"})
+	if err != nil || len(list) != 1 || list[0].(kernel.Device).PublicKey != public {
+		t.Errorf("the device has %v, %v, want the key %s", list, err, public)
+	}
+	if len(seen.lines) == 0 || !strings.Contains(seen.lines[0], "private-key") || !slices.ContainsFunc(seen.lines, func(l string) bool { return strings.HasSuffix(l, "persistent-keepalive 25") }) {
+		t.Errorf("it did\n%s", strings.Join(seen.lines, "\n"))
+	}
+	same(t, "peers", before, peers())
+
+	seen.lines = nil
+	if _, err := h.backend.PreStartup(t.Context(), call); err != nil || len(seen.lines) > 0 {
+		t.Errorf("with the same key it did %v, %v", seen.lines, err)
+	}
+}
+
+func wireguardPeers(t *testing.T, k kernel.Kernel) string {
+	t.Helper()
+	list, err := k.List(t.Context(), kernel.Peer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, o := range list {
+		lines = append(lines, kernel.Op{Verb: kernel.Set, Object: o}.String())
+	}
+	return strings.Join(lines, "\n")
+}
+
+// The key is another one than the peers were told when somebody replaces it in the middle of a start.
+func TestAKeyThatIsReplacedDuringAStartIsNoticed(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	h.must(h.start("wireguard", ""))
+	b := h.backend.(*planned)
+	_, err := wireguard.Rotate(filepath.Join(h.dir, wireguard.KeyName))
+	h.must(err)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var told []string
+	_ = b.followKey(ctx, func(scopes []string) { told = scopes; cancel() })
+	if !slices.Equal(told, []string{hooks.NodeScope}) {
+		t.Errorf("told of %q", told)
+	}
+}
+
+// The new key has the prefixes before the old one goes, and is there, without them, before it has them.
+func TestAPeersNewKeyTakesThePlaceOfTheOld(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	fake := h.kernel.(*kernel.Fake)
+	seen := &opsOf{Kernel: fake}
+	h.kernel = seen
+	h.must(h.start("wireguard", ""))
+	h.must(h.add(peerOf("wireguard", 7, 2)))
+	want := fake.String()
+	h.must(h.remove(peerOf("wireguard", 7, 2)))
+
+	h.must(h.add(peerOf("wireguard", 7, 1)))
+	old := (kernel.PublicKey{1, 7}).String()
+	seen.lines = nil
+	change := h.call
+	change.Reason = hooks.Change
+	h.must(h.backend.SubnetAdd(t.Context(), change, peerOf("wireguard", 7, 2)))
+	same(t, "in the end", want, fake.String())
+	if len(seen.lines) < 4 || strings.Contains(seen.lines[0], "allowed-ips") || strings.Contains(seen.lines[0], old) {
+		t.Errorf("the new key is not there first:\n%s", strings.Join(seen.lines, "\n"))
+	}
+	if n := strings.Count(strings.Join(seen.lines, "\n"), "allowed-ips"); n != 1 {
+		t.Errorf("prefixes are given %d times:\n%s", n, strings.Join(seen.lines, "\n"))
+	}
+	for i, line := range seen.lines {
+		if strings.Contains(line, old) && strings.Contains(line, "remove") != (i == len(seen.lines)-1) {
+			t.Errorf("the old one does not go last:\n%s", strings.Join(seen.lines, "\n"))
+		}
+	}
+}
