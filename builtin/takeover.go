@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/lease"
 )
@@ -60,15 +61,8 @@ func (r *Rehearsal) TakeOver(ctx context.Context, b Backend, call hooks.Call, pe
 	if err := p.PostStartup(ctx, call); err != nil {
 		return t, err
 	}
-	for _, peer := range peers {
-		f := PeerFate{Lease: peer}
-		objects, err := p.peer(node, peer)
-		if f.Err = err; err == nil {
-			if f.There, f.Missing, err = r.compare(ctx, ours(objects)); err != nil {
-				return t, err
-			}
-		}
-		t.Peers = append(t.Peers, f)
+	if t.Peers, err = r.compare(ctx, p, node, peers); err != nil {
+		return t, err
 	}
 	for i, err := range p.Sync(ctx, call, peers) {
 		if t.Peers[i].Err == nil {
@@ -91,20 +85,40 @@ func fateOf(have, want kernel.Link) LinkFate {
 	return f
 }
 
-// compare counts the objects that are there already, a route of another metric among them, and returns the commands for the
-// others.
-func (r *Rehearsal) compare(ctx context.Context, objects []kernel.Object) (there int, missing []string, err error) {
-	differences, err := r.kernel.Compare(ctx, objects)
-	for i, o := range objects {
-		its := slices.DeleteFunc(slices.Clone(differences), func(d kernel.Difference) bool { return d.Index != i })
-		same := func(d kernel.Difference) bool { return leadsAs(d.Have, o) }
-		if len(its) == 0 || slices.ContainsFunc(its, same) {
-			there++
-			continue
+// compare looks which of the peers' objects are there already, a route of another metric among them.
+func (r *Rehearsal) compare(ctx context.Context, b *planned, n native.Node, peers []lease.Lease) ([]PeerFate, error) {
+	fates := make([]PeerFate, len(peers))
+	var all []kernel.Object
+	var of []int // which peers' they are
+	for i, peer := range peers {
+		objects, err := b.peer(n, peer)
+		fates[i].Lease, fates[i].Err = peer, err
+		for _, o := range ours(objects) {
+			all, of = append(all, o), append(of, i)
 		}
-		missing = append(missing, kernel.Op{Verb: kernel.Replace, Object: o}.String())
 	}
-	return there, missing, err
+	differences, err := r.kernel.Compare(ctx, all)
+	if err != nil {
+		return nil, err
+	}
+	there := make([]bool, len(all))
+	for i := range all {
+		there[i] = true
+	}
+	for _, d := range differences {
+		there[d.Index] = false
+	}
+	for _, d := range differences {
+		there[d.Index] = there[d.Index] || leadsAs(d.Have, all[d.Index])
+	}
+	for i, o := range all {
+		if f := &fates[of[i]]; there[i] {
+			f.There++
+		} else {
+			f.Missing = append(f.Missing, kernel.Op{Verb: kernel.Replace, Object: o}.String())
+		}
+	}
+	return fates, nil
 }
 
 // leadsAs reports whether both are routes of one subnet that packets leave by in the same way.

@@ -75,23 +75,36 @@ type migration struct {
 	commands           bool
 	stop               string // systemd's unit of flanneld
 	out                io.Writer
+
+	writing bool // the lease may have the node's identity, which has to be kept then
 }
 
-// report looks, and says what it has found.
-func (m *migration) report(ctx context.Context) error {
+// examine looks, says what it has found, and returns it where nothing stands in the way.
+func (m *migration) examine(ctx context.Context, out io.Writer) (*survey, error) {
 	s, err := m.survey(ctx)
-	if s != nil {
-		defer s.close()
-		if err := s.show(m.out, m.commands); err != nil {
-			return err
-		}
+	if s == nil {
+		return nil, err
+	}
+	if showErr := s.show(out, m.commands); err == nil {
+		err = showErr
 	}
 	if err == nil {
 		err = s.verdict()
 	}
 	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// report looks, and says what to do next.
+func (m *migration) report(ctx context.Context) error {
+	s, err := m.examine(ctx, m.out)
+	if err != nil {
 		return err
 	}
+	defer s.close()
 	_, err = fmt.Fprintf(m.out, "nothing stands in the way: %s, with the same flags\n", s.next())
 	return err
 }
@@ -99,19 +112,13 @@ func (m *migration) report(ctx context.Context) error {
 // takeOver makes the node overlayd's. What it does before the lease is written, which is the last step, it takes back when that
 // comes to nothing.
 func (m *migration) takeOver(ctx context.Context) (err error) {
-	s, err := m.survey(ctx)
-	if s != nil {
-		defer s.close()
-		if err := s.show(m.out, m.commands); err != nil {
-			return err
-		}
-	}
-	if err == nil {
-		err = s.verdict()
-	}
+	ctx, stop := stopOnSignal(ctx, slog.New(slog.DiscardHandler))
+	defer stop()
+	s, err := m.examine(ctx, m.out)
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	if len(s.running) > 0 && m.stop == "" {
 		return s.stillRuns()
 	}
@@ -120,7 +127,7 @@ func (m *migration) takeOver(ctx context.Context) (err error) {
 		return errors.Join(err, made.erase())
 	}
 	defer func() {
-		if err != nil {
+		if err != nil && !m.writing {
 			err = errors.Join(err, made.erase())
 		}
 	}()
@@ -141,24 +148,19 @@ func (m *migration) takeOver(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(m.out, "%s is this node's, by its identity %s: start overlayd run, with the same flags\n", own, own.NodeID)
-	return err
+	fmt.Fprintf(m.out, "%s is this node's, by its identity %s: start overlayd run, with the same flags\n", own, own.NodeID)
+	return nil // it is done, whoever reads of it
 }
 
 // claim looks again, now that flanneld has ended, and writes the node's identity into its lease.
 func (m *migration) claim(ctx context.Context) (own lease.Lease, err error) {
-	s, err := m.survey(ctx)
-	if s != nil {
-		defer s.close()
-	}
-	if err == nil {
-		err = s.verdict()
-	}
-	if err == nil && len(s.running) > 0 {
-		err = s.stillRuns()
-	}
+	s, err := m.examine(ctx, io.Discard)
 	if err != nil {
 		return own, fmt.Errorf("look again: %w", err)
+	}
+	defer s.close()
+	if len(s.running) > 0 {
+		return own, s.stillRuns()
 	}
 	own = s.own.Lease
 	if own.NodeID, err = node.Identity(m.stateDir); err != nil {
@@ -175,6 +177,7 @@ func (m *migration) claim(ctx context.Context) (own lease.Lease, err error) {
 	if s.own.Reserved() {
 		ttl = 0
 	}
+	m.writing = true
 	_, err = s.cluster.Update(ctx, s.own, ttl, own)
 	return own, err
 }
