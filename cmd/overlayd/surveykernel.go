@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/overlayd/overlayd/builtin"
@@ -26,14 +27,21 @@ func (s *survey) lookAtKernel(ctx context.Context) {
 	for _, l := range t.Links {
 		s.lookAtLink(l)
 	}
-	for _, half := range []struct{ had, has json.RawMessage }{{s.own.V4.Data, t.Data.V4}, {s.own.V6.Data, t.Data.V6}} {
-		if half.had != nil && half.has != nil && s.plan.network.Backend.Type == "vxlan" && !lease.SameJSON(half.had, half.has) {
-			s.say(warning, "device", "", "the lease says %s, and overlayd run will say %s: the other nodes follow", half.had, half.has)
-		}
+	made := func(l builtin.LinkFate) bool { return l.Index == 0 } // with another address, which is said
+	if s.plan.network.Backend.Type == "vxlan" && !slices.ContainsFunc(t.Links, made) {
+		s.compareData(s.own.V4.Data, t.Data.V4)
+		s.compareData(s.own.V6.Data, t.Data.V6)
 	}
 	s.lookAtPeers(t.Peers)
 	if len(t.Strays) > 0 {
 		s.say(note, "peers", strings.Join(t.Strays, "\n"), "some of what is there leads to no node that has a lease, and stays unless it is removed")
+	}
+}
+
+// compareData compares what the lease tells the other nodes with what overlayd run would tell.
+func (s *survey) compareData(had, has json.RawMessage) {
+	if had != nil && has != nil && !lease.SameJSON(had, has) {
+		s.say(warning, "device", "", "the lease says %s, and overlayd run will say %s: the other nodes follow", had, has)
 	}
 }
 
