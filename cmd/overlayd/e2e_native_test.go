@@ -322,3 +322,21 @@ func (w *world) awaitPeersUp(n *cluster.Node, count int) {
 		return nil
 	})
 }
+
+// An IPv4 overlay needs no more of the underlay's IPv4 than an address for each node, where WireGuard goes over IPv6.
+func TestIPv4PassesOverAnUnderlayOfIPv6Alone(t *testing.T) {
+	t.Parallel()
+	tools(t, "ip")
+	w := newWorldOver(t, network(dual, `{"Type": "wireguard", "Mode": "ipv6"}`), 3, true)
+	nodes := w.Nodes()
+	for _, n := range nodes {
+		for _, other := range nodes {
+			if n != other {
+				_, err := n.Shell("ip route add blackhole " + other.Address().String())
+				must(t, err)
+			}
+		}
+	}
+	w.up(nodes...)
+	w.reach(nodes...)
+}
