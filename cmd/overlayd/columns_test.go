@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -40,7 +41,7 @@ func TestHelpFitsATerminal(t *testing.T) {
 			visit(sub, append(words[:len(words):len(words)], sub.Name()))
 		}
 	}
-	visit(newRoot(), nil)
+	visit(newRoot(io.Discard, io.Discard), nil)
 	if count < 40 {
 		t.Errorf("just %d commands have help", count)
 	}

@@ -45,7 +45,7 @@ func newConfigSignCommand() *cobra.Command {
 			}
 			signed, err := signConfig(config, key, made, payload)
 			if err != nil {
-				return err
+				return refuse(exitConfig, err)
 			}
 			_, err = c.OutOrStdout().Write(signed)
 			return err
@@ -66,7 +66,11 @@ func signConfig(config []byte, keyFile, signatureFile string, payload bool) ([]b
 		if err != nil {
 			return nil, readError(err)
 		}
-		return signature.Attach(config, string(made))
+		signed, err := signature.Attach(config, string(made))
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", signatureFile, err)
+		}
+		return signed, nil
 	}
 	key, err := readPrivateKey(keyFile)
 	if err != nil {
@@ -82,7 +86,7 @@ func readPrivateKey(path string) (key minisign.PrivateKey, err error) {
 		return key, readError(err)
 	}
 	if info.Mode()&0o077 != 0 {
-		return key, refuse(exitFailed, fmt.Errorf("read %s: a private key that others may read", path), "chmod 600 "+quote(path))
+		return key, refuse(exitConfig, fmt.Errorf("read %s: a private key that others may read", path), "chmod 600 "+quote(path))
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

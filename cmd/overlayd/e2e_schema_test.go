@@ -111,7 +111,7 @@ func TestEveryOutputHasASchema(t *testing.T) {
 			visit(sub)
 		}
 	}
-	visit(newRoot())
+	visit(newRoot(io.Discard, io.Discard))
 }
 
 func TestADaemonThatHasJustStartedIsAsTheSchemaSays(t *testing.T) {

@@ -43,8 +43,8 @@ func newLeaseReleaseCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&s.stateDir, "state-dir", defaultStateDir, "`DIR` in which this node's daemon keeps its identity")
-	f.StringVar(&s.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
+	pathVar(f, &s.stateDir, "state-dir", defaultStateDir, "`DIR` in which this node's daemon keeps its identity")
+	pathVar(f, &s.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	s.etcdFlags(f)
 	return c
 }

@@ -15,11 +15,9 @@ import (
 // run is the program: it carries out args and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	understood := false
-	root := newRoot()
+	root := newRoot(stdout, stderr)
 	root.PersistentPreRun = func(*cobra.Command, []string) { understood = true }
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
 	if !understood {
 		err = refuse(exitUsage, err, "see "+command.CommandPath()+" --help")
@@ -28,7 +26,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // newRoot returns all commands.
-func newRoot() *cobra.Command {
+func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root := newGroup("overlayd", "Give every machine a subnet and connect the subnets into one overlay network",
 		newRunCommand(), newStatusCommand(), newEventsCommand(), newConfigCommand(), newLeaseCommand(), newEtcdCommand(), newHookCommand(),
 		newDockerOptsCommand(), newCleanupCommand(), newMigrateCommand(), newBundleCommand(), newDoctorCommand(), newExplainCommand(), newPingCommand(), newGraphCommand(), newSchemaCommand(), newReferenceCommand(), newDemoCommand())
@@ -38,7 +36,9 @@ func newRoot() *cobra.Command {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetVersionTemplate("overlayd {{.Version}}\n")
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", fmt.Sprintf(".FlagUsagesWrapped %d ", screen.Columns)))
-	root.InitDefaultCompletionCmd()
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.InitDefaultCompletionCmd() // which keeps the output of now
 	fill(root)
 	return root
 }

@@ -241,6 +241,7 @@ func outputVar(c *cobra.Command, target *string, formats ...string) {
 	last := len(formats) - 1
 	usage := fmt.Sprintf("`FORMAT`: %s or %s", strings.Join(formats[:last], ", "), formats[last])
 	c.Flags().VarP(checked[string]{target, oneOf(formats...)}, "output", "o", usage)
+	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 }
 
 // addressVar adds a flag for an address of one family.

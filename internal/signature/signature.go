@@ -67,8 +67,11 @@ func Sign(config []byte, key minisign.PrivateKey) ([]byte, error) {
 	return Attach(config, string(minisign.SignWithComments(key, payload, "overlayd network config", "overlayd network config")))
 }
 
-// Attach returns the config with a signature that was made elsewhere, which need not be right.
+// Attach returns the config with a signature that was made elsewhere, which need not be by a key that anybody trusts.
 func Attach(config []byte, signature string) ([]byte, error) {
+	if err := new(minisign.Signature).UnmarshalText([]byte(signature)); err != nil {
+		return nil, errors.New("not a signature as minisign writes it")
+	}
 	members, err := read(config)
 	if err != nil {
 		return nil, err
