@@ -168,7 +168,7 @@ func (o *cleanup) unclaimed(c control.Claim) bool {
 }
 
 // firewall removes the table. A kernel without nftables has none.
-func (o *cleanup) firewall(context.Context) error {
+func (o *cleanup) firewall(ctx context.Context) error {
 	if !o.unclaimed(o.tableClaim()) {
 		return nil
 	}
@@ -181,17 +181,17 @@ func (o *cleanup) firewall(context.Context) error {
 	if !o.flannel {
 		return nil
 	}
-	left, err := table.Leftovers()
+	left, err := findLeftovers(table)
 	if err != nil {
 		return err
 	}
 	if !o.dryRun {
-		if err := table.RemoveLeftovers(left); err != nil {
+		if err := left.remove(ctx); err != nil {
 			return err
 		}
 	}
-	for _, l := range left {
-		fmt.Fprintln(o.out, l)
+	for _, command := range left.commands() {
+		fmt.Fprintln(o.out, command)
 	}
 	return nil
 }

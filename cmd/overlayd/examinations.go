@@ -253,8 +253,8 @@ func lookAtFirewall(_ context.Context, p *patient) (all []finding) {
 				fmt.Sprintf("nft insert rule %s %s %s udp dport %d accept", refusal.Family, refusal.Table, refusal.Chain, tunnel.Port)})
 		}
 	}
-	if left, err := table.Leftovers(); err == nil && len(left) > 0 {
-		all = append(all, finding{warning, "", fmt.Sprintf("flannel has left %d tables, chains or rules in the firewall", len(left)), "overlayd migrate --finish"})
+	if left, err := findLeftovers(table); err == nil && len(left.commands()) > 0 {
+		all = append(all, finding{warning, "", "flannel has left tables, chains or rules in the firewall, the first to go by " + left.commands()[0], "overlayd migrate --finish"})
 	}
 	return all
 }

@@ -83,12 +83,12 @@ func pathsOf(n hooks.Node) (paths []firewall.Path) {
 
 // warnOfLeftovers says so where flannel's rules are in force beside overlayd's.
 func (d *daemon) warnOfLeftovers() {
-	left, err := d.firewall.Leftovers()
+	left, err := findLeftovers(d.firewall)
 	if err != nil {
 		d.log.Warn("flannel's firewall rules were not looked for", "err", err)
 	}
-	if len(left) > 0 {
-		d.log.Warn("firewall rules of flannel are still in force", "count", len(left), "first", left[0].String(),
+	if all := left.commands(); len(all) > 0 {
+		d.log.Warn("firewall rules of flannel are still in force", "count", len(all), "first", all[0],
 			"remove_all_with", "overlayd migrate --finish")
 	}
 }

@@ -240,15 +240,15 @@ func (m *migration) removeRules(ctx context.Context) error {
 		return refuse(exitFailed, fmt.Errorf("no overlayd runs that would do what flannel's rules do: %w", err), "start overlayd run")
 	}
 	table := firewall.New(firewall.Options{Name: m.table, Logger: slog.New(slog.DiscardHandler)})
-	left, err := table.Leftovers()
-	if err != nil || len(left) == 0 {
+	left, err := findLeftovers(table)
+	if err != nil {
 		return err
 	}
-	if err := table.RemoveLeftovers(left); err != nil {
+	if err := left.remove(ctx); err != nil {
 		return err
 	}
-	for _, l := range left {
-		fmt.Fprintln(m.out, l)
+	for _, command := range left.commands() {
+		fmt.Fprintln(m.out, command)
 	}
 	return nil
 }

@@ -6,7 +6,8 @@
 // wanted. Keep looks again whenever the kernel's ruleset has changed, by whomever, and mends what is missing, added or out
 // of order. Tables of others are never written to.
 //
-// What an earlier flannel left in the ruleset is recognised by Leftovers, and removed only on request.
+// What an earlier flannel left in the ruleset is recognised by Leftovers and, where iptables-legacy wrote it, by LegacyLeftovers, and
+// removed only on request.
 //
 // The rules mean what flannel's iptables rules mean, all seven of them. Two differences from flannel's own nftables rules
 // are on purpose: the mark of kube-proxy is compared under a mask, and the rule for traffic from outside into the overlay

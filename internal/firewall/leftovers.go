@@ -38,7 +38,7 @@ var flannelTables = map[nftables.TableFamily]string{
 var flannelChains = map[string]string{"FLANNEL-POSTRTG": "POSTROUTING", "FLANNEL-FWD": "FORWARD"}
 
 // Leftovers lists what flannel left in the ruleset, in the order in which it can be removed: rules, then chains, then
-// tables. It sees what iptables-nft wrote, and not what iptables-legacy wrote.
+// tables. It sees what iptables-nft wrote; LegacyLeftovers are what iptables-legacy wrote.
 func (t *Table) Leftovers() ([]Leftover, error) {
 	conn := t.conn()
 	var found []Leftover

@@ -2,11 +2,15 @@ package firewall_test
 
 import (
 	"fmt"
+	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/overlayd/overlayd/internal/firewall"
 )
 
 // flannelRules are the rules of flannel's iptables mode, as iptables-restore takes them.
@@ -67,4 +71,75 @@ func TestWhatFlannelLeftIsRecognisedAndRemovedAlone(t *testing.T) {
 		t.Errorf("still there: %v", left)
 	}
 	must(t, tb.RemoveLeftovers(left)) // of which there are none
+}
+
+func TestWhatFlannelLeftByLegacyIptablesIsRecognised(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	other := newNamespace(t)
+	if err := other.Run(exec.Command("iptables-legacy", "-t", "nat", "-S")); err != nil {
+		t.Skip("this kernel, or this machine, has no iptables-legacy: ", err)
+	}
+	legacyLeft := func() (left []firewall.LegacyLeftover) {
+		t.Helper()
+		must(t, ns.Do(func() (err error) { left, err = firewall.LegacyLeftovers(); return err }))
+		return left
+	}
+	if left := legacyLeft(); len(left) > 0 {
+		t.Errorf("of tables that nobody used are left: %v", left)
+	}
+	for _, p := range []struct{ program, network, subnet, multicast string }{
+		{"iptables-legacy", network4, subnet4, "224.0.0.0/4"}, {"ip6tables-legacy", network6, subnet6, "ff00::/8"},
+	} {
+		others := "*nat\n:OTHERS - [0:0]\n-A POSTROUTING -m mark --mark 1 -j OTHERS\n-A OTHERS -j MASQUERADE\nCOMMIT\n" +
+			"*filter\n:FLANNEL-OTHERS - [0:0]\n-A FORWARD -j FLANNEL-OTHERS\n-A FORWARD -j ACCEPT\nCOMMIT\n"
+		run(t, ns, others, p.program+"-restore")
+		if left := legacyLeft(); len(left) > 0 {
+			t.Errorf("taken for flannel's: %v", left)
+		}
+		theirs := run(t, ns, "", p.program+"-save")
+		run(t, ns, flannelRules(p.network, p.subnet, p.multicast), p.program+"-restore", "--noflush")
+		run(t, ns, "", p.program, "-A", "FORWARD", "-j", "FLANNEL-FWD") // twice
+		run(t, ns, "", p.program, "-A", "FORWARD", "-j", "ACCEPT")
+		var got strings.Builder
+		for _, l := range legacyLeft() {
+			fmt.Fprintln(&got, l)
+			run(t, ns, "", l...)
+		}
+		want := strings.ReplaceAll(`IPTABLES -t nat -D POSTROUTING 2
+IPTABLES -t nat -F FLANNEL-POSTRTG
+IPTABLES -t nat -X FLANNEL-POSTRTG
+IPTABLES -t filter -D FORWARD 4
+IPTABLES -t filter -D FORWARD 3
+IPTABLES -t filter -F FLANNEL-FWD
+IPTABLES -t filter -X FLANNEL-FWD
+`, "IPTABLES", p.program)
+		if diff := cmp.Diff(lines(want), lines(got.String())); diff != "" {
+			t.Errorf("leftovers (-want +got):\n%s", diff)
+		}
+		run(t, ns, "", p.program, "-D", "FORWARD", "3")
+		if diff := cmp.Diff(plain(theirs), plain(run(t, ns, "", p.program+"-save"))); diff != "" {
+			t.Errorf("rules without flannel's (-before +after):\n%s", diff)
+		}
+	}
+}
+
+// lines are the text's in the order of the tables' names, which the kernel has in any.
+func lines(text string) []string {
+	all := strings.Split(text, "\n")
+	slices.SortStableFunc(all, func(a, b string) int { return strings.Compare(tableOf(a), tableOf(b)) })
+	return all
+}
+
+func tableOf(line string) string {
+	_, after, _ := strings.Cut(line, " -t ")
+	name, _, _ := strings.Cut(after, " ")
+	return name
+}
+
+// plain is what iptables-save prints, without the time and what was counted.
+func plain(text string) []string {
+	all := strings.Split(regexp.MustCompile(`(?m)^#.*\n| \[\d+:\d+\]`).ReplaceAllString(text, ""), "\n")
+	slices.Sort(all)
+	return all
 }
