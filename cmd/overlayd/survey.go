@@ -287,15 +287,15 @@ func (s *survey) lookAtSubnetFile() {
 }
 
 func (s *survey) lookAtFirewall() {
-	left, err := s.firewall.Leftovers()
-	if err != nil || len(left) == 0 {
-		return // or a kernel without nftables
+	left, err := findLeftovers(s.firewall)
+	if err != nil {
+		s.say(note, "firewall", "", "flannel's rules were not looked for: %v", err) // a kernel without nftables, for one
+		return
 	}
-	var lines []string
-	for _, l := range left {
-		lines = append(lines, l.String())
+	if len(left.commands()) == 0 {
+		return
 	}
-	s.say(note, "firewall", strings.Join(lines, "\n"),
+	s.say(note, "firewall", strings.Join(left.commands(), "\n"),
 		"flannel's rules stay, unless flanneld removes them when it ends; once overlayd runs, overlayd migrate --finish does, or")
 }
 
