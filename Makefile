@@ -51,6 +51,10 @@ lint:
 bench:
 	go test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+# What a real daemon keeps in memory for each of PEERS peers, by its resident size without and with them.
+memory:
+	OVERLAYD_PEERS=$(or $(PEERS),10000) go test -count 1 -run TestAPeersMemory -v ./cmd/overlayd
+
 fuzz:
 	@set -e; for package in $$(go list ./...); do \
 	  for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
