@@ -31,12 +31,7 @@ const docker = "HOME=/run DOCKER_BUILDKIT=0 docker --host unix:///run/docker/soc
 func TestContainersOfDockerReachEachOtherAndTheWorld(t *testing.T) {
 	t.Parallel()
 	tools(t, "dockerd", "containerd", "runc", "docker", "iptables", "go")
-	image := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(image, "pod"), "testdata/pod/main.go")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the container's program: %v\n%s", err, out)
-	}
+	image := podDir(t)
 	must(t, os.WriteFile(filepath.Join(image, "Dockerfile"), []byte("FROM scratch\nCOPY pod /pod\nENTRYPOINT [\"/pod\"]\n"), 0o600))
 	w := newWorld(t, []byte(`{"Network": "10.50.0.0/16", "Backend": {"Type": "vxlan"}}`), 2)
 	servers := make([]netip.Addr, 2)
@@ -78,6 +73,18 @@ func TestContainersOfDockerReachEachOtherAndTheWorld(t *testing.T) {
 			t.Errorf("a container of %s is seen by the world as %s, want %s", n, got, n.Address())
 		}
 	}
+}
+
+// podDir makes a directory with the program of a container, and nothing else.
+func podDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", "build", "-o", filepath.Join(dir, "pod"), "testdata/pod/main.go")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build the container's program: %v\n%s", err, out)
+	}
+	return dir
 }
 
 // startDocker starts Docker's daemon on the node with the options that overlayd wrote for it, and ends it with the test.
