@@ -36,11 +36,11 @@ test-kernel:
 	$(IN_GUEST) -run '(TheDemoShows|ARestartOfANative|HooksThatWere)/wireguard|TheStatusTells|CookbookConnects/(geneve|gre|ipip)|TakesAway/wireguard:.*remove' \
 	  ./cmd/overlayd
 
-# With Debian's dockerd and containerd, which are unpacked and not installed, one in each of two nodes.
+# With Debian's Docker, containerd and Podman, which are unpacked and not installed, one in each of two nodes.
 test-docker:
 	internal/docker/kit bin/docker
 	PATH="$(CURDIR)/bin/docker/usr/sbin:$(CURDIR)/bin/docker/usr/bin:$$PATH" LD_LIBRARY_PATH="$(CURDIR)/bin/docker/lib" \
-	  go test $(RACE) -count 1 -run 'OfDocker|OfContainerd' ./cmd/overlayd
+	  go test $(RACE) -count 1 -run 'OfDocker|OfContainerd|OfPodman' ./cmd/overlayd
 
 lint:
 	test -z "$$(gofmt -s -l . | tee /dev/stderr)"

@@ -18,10 +18,12 @@ import (
 // ctr is containerd's client on the same node. Its containers have a directory for an image.
 const ctr = "ctr --address /run/containerd/sock "
 
-// containerd finds what overlayd wrote for CNI where it is by default, in an /etc and an /opt of the node's own.
+// containerd finds what overlayd wrote for CNI where it is by default, in an /etc and an /opt of the node's own; plugins remember
+// addresses in /var/lib.
 const containerd = `mkdir -p /run/etc /run/etc.work /run/containerd
 mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/etc.work /etc
 mount -t tmpfs tmpfs /opt
+mount -t tmpfs tmpfs /var/lib
 mkdir -p /etc/cni/net.d /opt/cni
 cp -r /usr/lib/cni /opt/cni/bin`
 
