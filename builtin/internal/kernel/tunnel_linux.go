@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -252,8 +253,10 @@ func deviceLogger(log *slog.Logger) *device.Logger {
 	}
 }
 
-// A uapiSocket is where other programs, such as wg, reach a device.
+// A uapiSocket is where other programs, such as wg, reach a device. Whenever it is there somebody listens: wg removes one at which
+// nobody does.
 type uapiSocket struct {
+	path     string
 	listener net.Listener
 	mu       sync.Mutex
 	open     map[net.Conn]bool // nil once closed
@@ -273,14 +276,21 @@ func listenUAPI(name string, handle func(net.Conn)) (*uapiSocket, error) {
 		c.Close()
 		return nil, fmt.Errorf("%s is in use by another process", path)
 	}
-	os.Remove(path) // of a process that was killed
+	made := strings.TrimSuffix(path, ".sock") + ".new" // to wg no socket
+	os.Remove(made)                                    // of a process that was killed
 	mask := unix.Umask(0o077)
-	listener, err := net.Listen("unix", path)
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: made, Net: "unix"})
 	unix.Umask(mask)
 	if err != nil {
 		return nil, err
 	}
-	s := &uapiSocket{listener: listener, open: map[net.Conn]bool{}}
+	listener.SetUnlinkOnClose(false)
+	if err := os.Rename(made, path); err != nil {
+		os.Remove(made)
+		listener.Close()
+		return nil, err
+	}
+	s := &uapiSocket{path: path, listener: listener, open: map[net.Conn]bool{}}
 	s.serving.Go(func() {
 		for {
 			c, err := listener.Accept()
@@ -314,6 +324,7 @@ func (s *uapiSocket) close() {
 	if s == nil {
 		return
 	}
+	os.Remove(s.path)
 	s.listener.Close()
 	s.mu.Lock()
 	for c := range s.open {
