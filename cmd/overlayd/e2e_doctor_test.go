@@ -8,13 +8,12 @@ import (
 	"github.com/overlayd/overlayd/internal/cluster"
 )
 
-// What the doctor says is dropped does not arrive, and what it says to do helps, as ping shows.
+// What the doctor says to do helps, as it finds itself. That what it says is so is tested with packets in package firewall.
 func TestDoctorFindsWhatDropsTheTunnelsPackets(t *testing.T) {
 	t.Parallel()
 	tools(t, "ip", "nft", "iptables-nft")
 	w := worldOf(t, "vxlan", 2)
-	here, there := w.Nodes()[0], w.Nodes()[1]
-	ping := "overlayd ping " + here.SubnetFile().Subnets[0].String()
+	here := w.Nodes()[0]
 	found := regexp.MustCompile(`error: firewall: UDP port 8472, at which flannel-vxlan receives what\s+other\s+nodes send, is dropped by (.*)\n   (nft insert rule .*)\n`)
 	shell := func(n *cluster.Node, line string) string {
 		t.Helper()
@@ -51,9 +50,4 @@ func TestDoctorFindsWhatDropsTheTunnelsPackets(t *testing.T) {
 			t.Errorf("after %s %s drops", fix, by)
 		}
 	}
-	shell(here, "nft flush ruleset; "+drop)
-	shell(there, ping+"; test $? = 7")
-	_, fix := diagnose()
-	shell(here, fix)
-	shell(there, ping)
 }
