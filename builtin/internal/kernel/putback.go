@@ -14,7 +14,7 @@ import (
 func (s *Scopes) putBack(ctx context.Context, lost []*entry) int {
 	ops, gone := s.resetLinks(ctx, lost)
 	// Of two at one key the one that others were put beside comes first again.
-	slices.SortStableFunc(lost, func(a, b *entry) int { return cmp.Compare(order(a.beside), order(b.beside)) })
+	slices.SortStableFunc(lost, func(a, b *entry) int { return bit(a.beside) - bit(b.beside) })
 	for _, e := range lost {
 		hangs := func(link string) bool { return hangsOn(e.object, link) }
 		op, ok := e.remaking()
@@ -31,13 +31,6 @@ func (s *Scopes) putBack(ctx context.Context, lost []*entry) int {
 		s.watch.isBack(done)
 	}
 	return len(done)
-}
-
-func order(beside bool) int {
-	if beside {
-		return 1
-	}
-	return 0
 }
 
 // A placed operation is to make what is lost at a place, or what else is needed for that where no place is said.
