@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,68 +56,22 @@ func TestContainersOfDockerReachEachOtherAndTheWorld(t *testing.T) {
 	}
 	for i, n := range w.Nodes() {
 		answer := w.docker(n, fmt.Sprintf("run --rm pod ask %s:80", servers[1-i]))
-		var mtu int
-		var from string
-		_, err := fmt.Sscan(answer, &mtu, &from)
-		must(t, err)
-		address, err := netip.ParseAddrPort(from)
-		must(t, err)
-		subnet := netip.PrefixFrom(servers[i], 24).Masked()
-		if !subnet.Contains(address.Addr()) || address.Addr() == subnet.Addr().Next() || mtu != 1450 {
-			t.Errorf("a container of %s in %s is seen by one elsewhere as %s, and has an MTU of %d", n, subnet, address, mtu)
-		}
+		wantSeen(t, answer, netip.PrefixFrom(servers[i], 24).Masked())
 		if got := w.askedBy(n); got != n.Address() {
 			t.Errorf("a container of %s is seen by the world as %s, want %s", n, got, n.Address())
 		}
 	}
 }
 
-// podDir makes a directory with the program of a container, and nothing else.
-func podDir(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-o", filepath.Join(dir, "pod"), "testdata/pod/main.go")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the container's program: %v\n%s", err, out)
-	}
-	return dir
-}
-
 // startDocker starts Docker's daemon on the node with the options that overlayd wrote for it, and ends it with the test.
 func (w *world) startDocker(n *cluster.Node) {
 	w.Helper()
-	dir := w.TempDir()
-	log, group := filepath.Join(dir, "log"), strings.ReplaceAll(dir, "/", "-")
-	if _, err := n.Shell("mount -t cgroup2 cgroup2 /sys/fs/cgroup"); err != nil {
-		w.Skip(err)
-	}
+	group := strings.ReplaceAll(w.TempDir(), "/", "-")
+	w.mountCgroups(n, group)
 	_, err := n.Shell("mkdir /run/docker && overlayd docker-opts -c -d /run/docker_opts.env")
 	must(w.T, err)
-	ctx, ended := context.WithCancelCause(context.Background())
-	go func() {
-		_, err := n.Shell(fmt.Sprintf(dockerd, group, log))
-		ended(errors.Join(err, errors.New("dockerd has ended")))
-	}()
-	w.Cleanup(func() {
-		if _, err := n.Shell(docker + "rm --force server; kill $(cat /run/docker/pid)"); err == nil {
-			<-ctx.Done()
-		}
-		if _, err := n.Shell("find /sys/fs/cgroup/" + group + " -depth -type d -exec rmdir {} +"); err != nil {
-			w.Error(err)
-		}
-		if w.Failed() {
-			text, _ := os.ReadFile(log)
-			w.Logf("dockerd on %s said\n%s", n, text)
-		}
-	})
-	w.until("docker answers", func() error {
-		if ctx.Err() != nil {
-			w.Fatal(context.Cause(ctx))
-		}
-		_, err := n.Shell(docker + "version")
-		return err
-	})
+	w.startEngine(n, func(log string) string { return fmt.Sprintf(dockerd, group, log) }, docker+"version",
+		docker+"rm --force server; kill $(cat /run/docker/pid)")
 }
 
 // docker has the node's Docker do something, and returns what it said.
