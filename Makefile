@@ -23,7 +23,7 @@ run: build
 
 test:
 	$(if $(RACE),,@echo "no C compiler: testing without the race detector")
-	go test $(RACE) -timeout 15m ./...
+	go test $(RACE) -timeout 15m -parallel 3 ./...
 
 # On Debian's kernel in a virtual machine, which has WireGuard, dummy, geneve, ipip, VLANs of bridges: the tests that need them, and some that
 # compare with the kernel and the real tools. They are few, since the machine may be emulated.

@@ -1,7 +1,6 @@
 package etcd_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"strings"
@@ -79,11 +78,10 @@ func testNodesRole(t *testing.T, endpoint string) {
 
 func TestTheNodesRoleAllowsNothingElse(t *testing.T) {
 	_, node := enableAuth(t, startMember(t, "http://127.0.0.1:0").Endpoints()[0], etcd.NodeGrants(prefix)...)
-	store := newStore(t, node)
-	if _, err := store.Check(t.Context()); err != nil {
+	if err := check(t, node); err != nil {
 		t.Fatal(err)
 	}
-	if err := store.PublishConfig(t.Context(), []byte("{}")); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+	if err := newStore(t, node).PublishConfig(t.Context(), []byte("{}")); !errors.Is(err, rpctypes.ErrPermissionDenied) {
 		t.Errorf("write the config: got %v, want it denied", err)
 	}
 	for name, op := range map[string]clientv3.Op{
@@ -109,7 +107,7 @@ func TestEachOfTheNodesGrantsIsNeeded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, node := enableAuth(t, startMember(t, "http://127.0.0.1:0").Endpoints()[0], grants...)
-			err := useStore(t.Context(), newStore(t, node))
+			err := useStore(t, node)
 			if want := "see overlayd etcd role"; !errors.Is(err, rpctypes.ErrPermissionDenied) || !strings.Contains(err.Error(), want) {
 				t.Errorf("without it: got %v, want it denied, and %q", err, want)
 			}
@@ -139,17 +137,19 @@ func TestCheckWriteFindsAMissingRightAndWritesNothing(t *testing.T) {
 }
 
 // useStore does with a store what a daemon does first.
-func useStore(ctx context.Context, store *etcd.Store) error {
-	if _, err := store.Check(ctx); err != nil {
+func useStore(t *testing.T, client *clientv3.Client) error {
+	t.Helper()
+	if err := check(t, client); err != nil {
 		return err
 	}
-	seen, err := store.Load(ctx)
+	store := newStore(t, client)
+	seen, err := store.Load(t.Context())
 	if err != nil {
 		return err
 	}
 	l, err := lease.DecodeValue("10.5.1.0-24", []byte("{}"))
 	if err == nil {
-		_, err = store.Create(ctx, seen, time.Hour, l)
+		_, err = store.Create(t.Context(), seen, time.Hour, l)
 	}
 	return err
 }
@@ -178,13 +178,13 @@ func TestAChangedPasswordIsReadFromItsFile(t *testing.T) {
 			endpoints := startMember(t, "http://127.0.0.1:0").Endpoints()
 			root, _ := enableAuth(t, endpoints[0], etcd.NodeGrants(prefix)...)
 			file := writeFile(t, "password", "node word")
-			store := newStore(t, dialWith(t, etcd.DialOptions{Endpoints: endpoints, Username: "node", PasswordFile: file}))
+			client := dialWith(t, etcd.DialOptions{Endpoints: endpoints, Username: "node", PasswordFile: file})
 			changeFile := func() error { return os.WriteFile(file, []byte("another word\n"), 0o600) }
 			changeEtcd := func() error { _, err := root.UserChangePassword(t.Context(), "node", "another word"); return err }
 			steps := []func() error{changeFile, changeEtcd}
 			if order == "etcd first" {
 				steps = []func() error{changeEtcd, func() error {
-					if _, err := store.Load(t.Context()); !errors.Is(err, rpctypes.ErrAuthFailed) {
+					if _, err := newStore(t, client).Load(t.Context()); !errors.Is(err, rpctypes.ErrAuthFailed) {
 						t.Errorf("between the changes: got %v, want the login to fail", err)
 					}
 					return nil
@@ -195,7 +195,7 @@ func TestAChangedPasswordIsReadFromItsFile(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := useStore(t.Context(), store); err != nil {
+			if err := useStore(t, client); err != nil {
 				t.Error(err)
 			}
 		})
@@ -224,11 +224,11 @@ func TestACertificatesNameIsAUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store := newStore(t, dialWith(t, o))
-	if err := useStore(t.Context(), store); err != nil {
+	node := dialWith(t, o)
+	if err := useStore(t, node); err != nil {
 		t.Error(err)
 	}
-	if err := store.PublishConfig(t.Context(), []byte("{}")); !errors.Is(err, rpctypes.ErrPermissionDenied) {
+	if err := newStore(t, node).PublishConfig(t.Context(), []byte("{}")); !errors.Is(err, rpctypes.ErrPermissionDenied) {
 		t.Errorf("write the config: got %v, want it denied", err)
 	}
 }
