@@ -45,13 +45,13 @@ var badInput = map[string]string{
 	"config history":        "surplus",
 	"config keygen":         "\na b",
 	"config put":            "\nFILES\n--dry-run FILES\nGOOD GOOD",
-	"config rollback":       "\n0\n-- -1\none\n1 2\n99999999999999999999",
+	"config rollback":       "\n0\n1\n-- -1\none\n1 2\n99999999999999999999",
 	"config schema":         "surplus",
 	"config sign":           "\nFILES --key GARBAGE\nGOOD\nGOOD --key GARBAGE\nGOOD --key MISSING\nGOOD --signature GARBAGE",
-	"demo":                  "--config FILES\nsurplus",
-	"docker-opts":           "surplus",
+	"demo":                  "--config FILES\nsurplus\n--nodes 0\n--nodes 201",
+	"docker-opts":           "surplus\n-f GARBAGE -d -\n-f EMPTY -d -\n-k 1 -f GARBAGE -d -",
 	"doctor":                "surplus",
-	"etcd role":             "surplus",
+	"etcd role":             "surplus\n--user=\n--role=",
 	"events":                "surplus",
 	"explain":               "\na b",
 	"graph":                 "surplus",
@@ -62,12 +62,12 @@ var badInput = map[string]string{
 	"lease check":           "surplus",
 	"lease list":            "surplus",
 	"lease release":         "nothing\n10.50.1.0/33\n10.50.1.0/24,10.50.2.0/24\n10.50.1.0/24 10.50.2.0/24",
-	"lease reserve":         "\nnothing\n10.50.1.0/33\n10.50.1.0/24,10.50.2.0/24\n10.50.1.0/24 10.50.2.0/24",
-	"migrate":               "surplus",
+	"lease reserve":         "\nnothing\n10.50.1.0/33\n10.50.1.0/24,10.50.2.0/24\n10.50.1.0/24 10.50.2.0/24\n10.50.1.0/24\n10.60.1.0/24 --node n\n10.50.1.0/25 --node n",
+	"migrate":               "surplus\n--stop u",
 	"ping":                  "--all 192.0.2.1",
-	"run":                   "surplus\n--config FILES",
+	"run":                   "surplus\n--config FILES\n--etcd-wait -1s",
 	"schema":                "nothing\nstatus now",
-	"status":                "surplus\n--wait soon\n--check half",
+	"status":                "surplus\n--wait soon\n--wait -1s\n--check half",
 	"wg rotate":             "surplus",
 }
 
@@ -75,6 +75,7 @@ var badInput = map[string]string{
 // wrong with it; cleanup asks etcd for little.
 var badFlags = map[string]string{
 	"output": "--output=nonsense", "run-dir": "--run-dir=", "etcd-endpoints": "--etcd-endpoints=ftp://etcd", "etcd-cafile": "--etcd-cafile=MISSING",
+	"etcd-prefix": "--etcd-prefix=",
 }
 
 func TestNoCommandTakesBadInput(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"unicode"
@@ -126,18 +127,48 @@ func lines(value json.RawMessage) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// showChanges says what the change of the network config in etcd is, and what the nodes will do about it.
-func showChanges(w io.Writer, old, new []byte) error {
-	for _, c := range configChanges(old, new) {
-		if err := c.write(w); err != nil {
+// showChanges says what the proposal changes in etcd, and what the nodes will do about it.
+func (p proposal) showChanges(c *cobra.Command) error {
+	w := c.OutOrStdout()
+	for _, change := range configChanges(p.old, p.value) {
+		if err := change.write(w); err != nil {
 			return err
 		}
 	}
-	if impact := impactOf(old, new); impact != "" {
+	followed, revision, err := p.followed(c.Context())
+	if err != nil {
+		return err
+	}
+	if revision != p.revision {
+		fmt.Fprintf(w, "no node could use what etcd holds: those that run are at revision %d\n", revision)
+	}
+	if lease.SameJSON(followed, p.value) {
+		_, err := fmt.Fprintln(w, "running nodes follow: nothing changes for them")
+		return err
+	}
+	if impact := impactOf(followed, p.value); impact != "" {
 		_, err := fmt.Fprintf(w, "running nodes follow: %s\n", followings[impact])
 		return err
 	}
 	return nil
+}
+
+// followed is the network config that running nodes are with, as far as etcd knows: what it holds, or where no node can use that, the
+// last one of before that they could.
+func (p proposal) followed(ctx context.Context) ([]byte, int64, error) {
+	if p.old == nil || checkNetwork(p.old) == nil {
+		return p.old, p.revision, nil
+	}
+	versions, err := p.store.History(ctx)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, err
+	}
+	for _, v := range versions {
+		if v.Revision < p.revision && checkNetwork(v.Value) == nil {
+			return v.Value, v.Revision, nil
+		}
+	}
+	return p.old, p.revision, nil
 }
 
 // followings say what each impact means to people.

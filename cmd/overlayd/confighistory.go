@@ -120,7 +120,7 @@ func rollBack(ctx context.Context, c *cobra.Command, store *etcd.Store, revision
 	}
 	i := slices.IndexFunc(versions, func(v etcd.Version) bool { return v.Revision == revision })
 	if i < 0 {
-		return refuse(exitFailed, fmt.Errorf("etcd %s: revision %d is not remembered", store.ConfigKey(), revision), "see overlayd config history")
+		return refuse(exitConfig, fmt.Errorf("etcd %s: revision %d is not remembered", store.ConfigKey(), revision), "see overlayd config history")
 	}
 	if err := checkNetwork(versions[i].Value); err != nil {
 		return refuse(exitConfig, fmt.Errorf("etcd %s@%d: %w", store.ConfigKey(), revision, err))

@@ -74,7 +74,7 @@ func (p proposal) show(c *cobra.Command) error {
 	if signature.Same(p.old, p.value) {
 		fmt.Fprintln(c.ErrOrStderr(), "overlayd: warning: its Signature is of the config before: sign it with overlayd config sign")
 	}
-	return showChanges(c.OutOrStdout(), p.old, p.value)
+	return p.showChanges(c)
 }
 
 // same says that there is nothing to change.

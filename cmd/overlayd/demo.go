@@ -28,6 +28,9 @@ func newDemoCommand() *cobra.Command {
 			if o.Config, err = demoConfig(config); err != nil {
 				return refuse(exitConfig, err)
 			}
+			if _, err := o.Check(); err != nil {
+				return refuse(exitUsage, err)
+			}
 			if o.Binary, err = os.Executable(); err != nil {
 				return err
 			}

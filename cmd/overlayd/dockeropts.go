@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -54,6 +55,9 @@ func (o *dockerOpts) run(stdout io.Writer) error {
 		return refuse(exitUsage, fmt.Errorf("environment variable %s holds characters that have a meaning in a file of variables", o.key))
 	}
 	file, err := node.ReadSubnetFile(o.from)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return refuse(exitConfig, err)
+	}
 	if err != nil {
 		return refuse(exitFailed, err, "it is there once overlayd run is up, see overlayd status")
 	}
@@ -75,7 +79,7 @@ func (o *dockerOpts) run(stdout io.Writer) error {
 // checkRoutes refuses subnets that Docker could not serve.
 func checkRoutes(file node.SubnetFile) error {
 	if len(file.Subnets) == 0 {
-		return errors.New("the subnet file names no subnet")
+		return refuse(exitConfig, errors.New("the subnet file names no subnet"))
 	}
 	for _, subnet := range file.Subnets {
 		if !subnet.Addr().Is4() {

@@ -50,14 +50,17 @@ kernel      as the ledger says, 3 of 3
 	if !strings.Contains(own, "node        this node, ") || !strings.Contains(own, "made        ip link add flannel-vxlan type vxlan ") {
 		t.Errorf("of this node:\n%s", own)
 	}
-	for asked, want := range map[string]string{
-		"10.50.0.1": "it is in the overlay's network 10.50.0.0/16, and in no node's subnet",
-		"192.0.2.9": "it is no node's public address, and not in the overlay",
-		"nobody":    "no node has this subnet or identity",
+	for asked, want := range map[string]struct {
+		status int
+		text   string
+	}{
+		"10.50.0.1": {exitFailed, "it is in the overlay's network 10.50.0.0/16, and in no node's subnet"},
+		"192.0.2.9": {exitFailed, "it is no node's public address, and not in the overlay"},
+		"nobody":    {exitUsage, "no node has this subnet or identity"},
 	} {
-		got, err := here.Shell("overlayd explain " + asked + " 2>&1; test $? = 1")
-		if err != nil || !strings.Contains(got, want) {
-			t.Errorf("explain %s: %v\n%s\nwant %q and status 1", asked, err, got, want)
+		got, err := here.Shell(fmt.Sprintf("overlayd explain %s 2>&1; test $? = %d", asked, want.status))
+		if err != nil || !strings.Contains(got, want.text) {
+			t.Errorf("explain %s: %v\n%s\nwant %+v", asked, err, got, want)
 		}
 	}
 }

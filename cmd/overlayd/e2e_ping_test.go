@@ -47,7 +47,7 @@ func TestPingSaysWhichLayerFails(t *testing.T) {
 	_, err = there.Shell("ip link del flannel-vxlan")
 	must(t, err)
 	want("no tunnel", "overlayd ping "+there.Address().String()+"; test $? = 7", `^`+subnet+`: the node answers and its overlay does not: is the backend's port open both ways`)
-	want("nobody's", "overlayd ping 192.0.2.99 2>&1; test $? = 1", `no peer has this address, subnet or identity$`)
+	want("nobody's", "overlayd ping 192.0.2.99 2>&1; test $? = 2", `no peer has this address, subnet or identity$`)
 }
 
 func TestJudge(t *testing.T) {

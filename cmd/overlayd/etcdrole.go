@@ -48,9 +48,9 @@ func newEtcdRoleCommand() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.StringVar(&prefix, "etcd-prefix", defaultPrefix, "`KEY` below which the network's config and leases are kept")
-	f.StringVar(&role, "role", "overlayd", "`NAME` of the role")
-	f.StringVar(&user, "user", "overlayd", "`NAME` of the user")
+	checkedVar(f, &prefix, "etcd-prefix", defaultPrefix, "`KEY` below which the network's config and leases are kept", notEmpty)
+	checkedVar(f, &role, "role", "overlayd", "`NAME` of the role", notEmpty)
+	checkedVar(f, &user, "user", "overlayd", "`NAME` of the user", notEmpty)
 	f.BoolVar(&operator, "operator", false, "let the role write the network config")
 	return c
 }

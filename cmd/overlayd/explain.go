@@ -143,7 +143,7 @@ func find(s control.Status, asked string) (explanation, error) {
 	}
 	addr, err := netip.ParseAddr(asked)
 	if err != nil {
-		return own, refuse(exitFailed, fmt.Errorf("explain %s: no node has this subnet or identity", printable(asked)), "see overlayd status for those that there are")
+		return own, refuse(exitUsage, fmt.Errorf("explain %s: no node has this subnet or identity", printable(asked)), "see overlayd status for those that there are")
 	}
 	for _, n := range s.Node.Networks {
 		if n.Contains(addr) {

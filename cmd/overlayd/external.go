@@ -33,9 +33,10 @@ func (e *externalFlags) given() bool {
 	return len(e.interfaces) > 0 || len(e.patterns) > 0 || e.canReach.IsValid()
 }
 
+// notEmpty passes on what says something. Where nothing does, a script has most likely not set a variable.
 func notEmpty(text string) (string, error) {
 	if text == "" {
-		return "", errors.New("a name or an address is needed")
+		return "", errors.New("it must not be empty")
 	}
 	return text, nil
 }

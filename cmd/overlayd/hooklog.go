@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -32,15 +33,12 @@ func newHookLogCommand() *cobra.Command {
 			if err != nil {
 				return refuse(exitUnreachable, err)
 			}
-			scope := peer
-			if peer != "" && peer != hooks.NodeScope {
-				if scope, err = scopeOf(ctx, socket, peer); err != nil {
+			if peer != "" {
+				if entries, err = logOf(ctx, socket, peer, entries); err != nil {
 					return err
 				}
 			}
-			entries = slices.DeleteFunc(entries, func(e control.HookEntry) bool {
-				return failed && e.Error == "" || scope != "" && e.Scope != scope
-			})
+			entries = slices.DeleteFunc(entries, func(e control.HookEntry) bool { return failed && e.Error == "" })
 			if output == "json" {
 				return json.NewEncoder(c.OutOrStdout()).Encode(entries)
 			}
@@ -60,15 +58,24 @@ func newHookLogCommand() *cobra.Command {
 	return c
 }
 
-// scopeOf is the scope of the peer that is asked for, and what was asked for where it is none: one that has gone may be in the log.
-func scopeOf(ctx context.Context, socket, asked string) (string, error) {
+// logOf are the entries for the node that is asked for. A subnet may be that of a peer that has gone, if a hook ran for it.
+func logOf(ctx context.Context, socket, asked string, entries []control.HookEntry) ([]control.HookEntry, error) {
 	status, err := control.Fetch(ctx, socket)
 	if err != nil {
-		return "", refuse(exitUnreachable, err)
+		return nil, refuse(exitUnreachable, err)
 	}
+	scope := asked
 	x, err := find(status, asked)
-	if err != nil || x.Own {
-		return asked, nil
+	switch {
+	case err == nil && x.Own:
+		scope = hooks.NodeScope
+	case err == nil:
+		scope = control.Lease(x.Paths).String()
 	}
-	return control.Lease(x.Paths).String(), nil
+	entries = slices.DeleteFunc(entries, func(e control.HookEntry) bool { return e.Scope != scope })
+	if err != nil && scope != hooks.NodeScope && len(entries) == 0 {
+		return nil, refuse(exitUsage, fmt.Errorf("hook log of %s: no node has this address, subnet or identity, and no hook that is remembered ran for it",
+			printable(asked)), "see overlayd status for those that there are")
+	}
+	return entries, nil
 }

@@ -36,6 +36,9 @@ func newLeaseReserveCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				if err := network.Admits(l); err != nil {
+					return refuse(exitUsage, fmt.Errorf("reserve %w", err))
+				}
 				r, err := lease.Reserve(ctx, store, network, l)
 				if errors.Is(err, lease.ErrTaken) {
 					return refuse(exitFailed, err, "see overlayd lease list")

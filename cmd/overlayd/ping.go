@@ -91,7 +91,7 @@ func pingPeers(ctx context.Context, s control.Status, asked []string) ([]pinged,
 	results := []pinged{}
 	for _, word := range asked {
 		if !slices.ContainsFunc(s.Peers, func(p control.Peer) bool { return isMeant(word, p.Paths, p.NodeID) }) {
-			return nil, refuse(exitFailed, fmt.Errorf("ping %s: no peer has this address, subnet or identity", printable(word)), "see overlayd status for those that there are")
+			return nil, refuse(exitUsage, fmt.Errorf("ping %s: no peer has this address, subnet or identity", printable(word)), "see overlayd status for those that there are")
 		}
 	}
 	for _, p := range s.Peers {

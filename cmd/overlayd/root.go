@@ -39,6 +39,15 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.InitDefaultCompletionCmd() // which keeps the output of now
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			c.Args, c.RunE = noSuchCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+		case "help":
+			c.Args = helpedCommand
+		}
+	}
 	fill(root)
 	return root
 }
@@ -73,6 +82,15 @@ func noSuchCommand(c *cobra.Command, args []string) error {
 	err := fmt.Errorf("unknown command %q for %q", args[0], c.CommandPath())
 	if like := c.SuggestionsFor(args[0]); len(like) > 0 {
 		err = fmt.Errorf("%w: did you mean %s?", err, strings.Join(like, " or "))
+	}
+	return err
+}
+
+// helpedCommand refuses words that are no command, of which there is no help.
+func helpedCommand(c *cobra.Command, args []string) error {
+	found, rest, err := c.Root().Find(args)
+	if err == nil && len(rest) > 0 {
+		err = noSuchCommand(found, rest)
 	}
 	return err
 }

@@ -72,7 +72,7 @@ const minLeaseTTL = 5 * time.Second
 // etcdFlags adds the flags by which a command reaches etcd.
 func (s *settings) etcdFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.etcd.Endpoints, "etcd-endpoints", nil, "client `URL`s of the etcd cluster (default: the one member in this machine's daemon)")
-	f.StringVar(&s.etcdPrefix, "etcd-prefix", defaultPrefix, "`KEY` below which the network's config and leases are kept")
+	checkedVar(f, &s.etcdPrefix, "etcd-prefix", defaultPrefix, "`KEY` below which the network's config and leases are kept", notEmpty)
 	pathVar(f, &s.etcd.CAFile, "etcd-cafile", "", "`FILE` with the certificates that etcd's certificate is checked against")
 	pathVar(f, &s.etcd.CertFile, "etcd-certfile", "", "`FILE` with the certificate to show to etcd")
 	pathVar(f, &s.etcd.KeyFile, "etcd-keyfile", "", "`FILE` with that certificate's key")
@@ -85,7 +85,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 	pathVar(f, &s.config, "config", "", "`FILE` with the network config (JSON or YAML), or with these flags and it under network:")
 	s.etcdFlags(f)
 	checkedVar(f, &s.etcdListen, "etcd-listen", defaultListen, "client `URL` that the etcd member in this process listens on", listenURL)
-	f.DurationVar(&s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait at start for a route to etcd, or an address for its name; one that only does not answer is waited for without end")
+	checkedVar(f, &s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait at start for a route to etcd, or an address for its name; one that only does not answer is waited for without end", notNegative)
 	s.external.add(f)
 	addressVar(f, &s.publicIP, "public-ip", "IPv4 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is4)
 	addressVar(f, &s.publicIPv6, "public-ipv6", "IPv6 `ADDRESS` at which other nodes reach this one (default: the interface's)", netip.Addr.Is6)
@@ -298,6 +298,15 @@ func tableName(text string) (string, error) {
 		return "", errors.New("not a name of up to 31 letters, digits, - and _")
 	}
 	return text, nil
+}
+
+// notNegative reads how long to wait.
+func notNegative(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err == nil && d < 0 {
+		err = errors.New("less than no time")
+	}
+	return d, err
 }
 
 // leaseTTL reads how long a lease lasts.

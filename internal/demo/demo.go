@@ -55,7 +55,7 @@ const maxNodes = 200
 // be called once more, and does the work. The answer outside is nil when every ping came back, an ExitStatus when the
 // program inside has told what went wrong, or why it could not be run.
 func Run(ctx context.Context, o Options) error {
-	network, err := o.check()
+	network, err := o.Check()
 	if err != nil {
 		return err
 	}
@@ -76,8 +76,8 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// check refuses what cannot be shown.
-func (o Options) check() (lease.Network, error) {
+// Check refuses what cannot be shown, and returns the network of what can.
+func (o Options) Check() (lease.Network, error) {
 	network, err := lease.ParseNetwork(o.Config)
 	if err != nil {
 		return network, err

@@ -21,7 +21,7 @@ func (s *stage) stay(ctx context.Context) error {
 			return err
 		}
 		enter = fmt.Sprintf(nsenter(), pid)
-		s.say.line("  %-28s # %s, %s", enter, n, n.Subnets())
+		s.say.line("  %-30s # %s, %s", enter, n, n.Subnets())
 	}
 	demo, err := netns.MachinePID(os.Getpid())
 	if err != nil {
@@ -37,7 +37,7 @@ func (s *stage) stay(ctx context.Context) error {
 func nsenter() string {
 	ids, err := os.ReadFile("/proc/self/uid_map")
 	if err != nil || slices.Equal(strings.Fields(string(ids)), []string{"0", "0", "4294967295"}) {
-		return "nsenter -t %d -n -m"
+		return "nsenter -t %d -n -m -p"
 	}
-	return "nsenter -t %d -U --preserve-credentials -n -m"
+	return "nsenter -t %d -U --preserve-credentials -n -m -p"
 }
