@@ -75,7 +75,7 @@ func (b *planned) rerouted(ctx context.Context, told map[string]string) (scopes 
 			b.log.Warn("way to peer is not known", "subnet", scope, "err", err)
 			continue
 		}
-		if b.isMade(scope, ours(objects)) {
+		if b.isMade(scope, objects) {
 			delete(told, scope)
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -185,6 +186,12 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 	b.mtu.Store(int64(smallestMTU(objects)))
 	b.mu.Lock()
 	b.call, b.up = call, true
+	b.found.Links = maps.Clone(b.found.Links) // which somebody may be reading
+	for _, o := range objects {
+		if l, ok := o.(kernel.Link); ok {
+			b.found.Links[l.Name] = l
+		}
+	}
 	b.mu.Unlock()
 	return nil
 }

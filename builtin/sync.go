@@ -42,7 +42,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 		scopes[i] = peer.String()
 		objects, err := b.peer(node, peer)
 		if errs[i] = err; err == nil {
-			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], ours(objects))}), append(at, i)
+			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], objects)}), append(at, i)
 		}
 	}
 	for i, err := range b.apply(ctx, call.Reason, wants) {
@@ -51,6 +51,9 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 	failed := false
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(b.live) == 0 {
+		b.live = make(map[string]livePeer, len(peers))
+	}
 	for i, peer := range peers {
 		if errs[i] == nil {
 			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer)}
@@ -110,17 +113,6 @@ func (b *planned) earlierKeys(w kernel.Want) (peers []kernel.Object) {
 		}
 	}
 	return peers
-}
-
-// ours are a peer's objects with the marks of a native backend's, and routes with metrics of their own.
-func ours(objects []kernel.Object) []kernel.Object {
-	for i, o := range objects {
-		if r, ok := o.(kernel.Route); ok {
-			r.Protocol = kernel.Protocol
-			objects[i] = kernel.Spread(r)
-		}
-	}
-	return objects
 }
 
 func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error) {

@@ -93,7 +93,7 @@ func (r *Rehearsal) compare(ctx context.Context, b *planned, n native.Node, peer
 	for i, peer := range peers {
 		objects, err := b.peer(n, peer)
 		fates[i].Lease, fates[i].Err = peer, err
-		for _, o := range ours(objects) {
+		for _, o := range objects {
 			all, of = append(all, o), append(of, i)
 		}
 	}

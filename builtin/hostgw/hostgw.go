@@ -44,7 +44,7 @@ func (Plan) Peer(n native.Node, peer lease.Lease) (routes []kernel.Object, err e
 		if err := n.Reachable(p); err != nil {
 			return nil, err
 		}
-		routes = append(routes, kernel.Route{Dst: p.Subnet, Hops: []kernel.Hop{{Via: p.PublicIP, Dev: n.Interface}}})
+		routes = append(routes, native.Route(p.Subnet, kernel.Hop{Via: p.PublicIP, Dev: n.Interface}))
 	}
 	return routes, nil
 }

@@ -11,10 +11,10 @@ import (
 
 func TestAPeerIsARouteForEachFamily(t *testing.T) {
 	for families, want := range map[nativetest.Families]string{
-		nativetest.OnlyV4: "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0\n",
-		nativetest.OnlyV6: "ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0\n",
-		nativetest.Dual: "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0\n" +
-			"ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0\n",
+		nativetest.OnlyV4: "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0 metric 12808 proto 111\n",
+		nativetest.OnlyV6: "ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0 proto 111\n",
+		nativetest.Dual: "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0 metric 12808 proto 111\n" +
+			"ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0 proto 111\n",
 	} {
 		t.Run(families.String(), func(t *testing.T) {
 			objects, err := Plan{}.Peer(families.Node("host-gw", 1), nativetest.Dual.Lease("host-gw", 7, "", ""))

@@ -103,7 +103,7 @@ func (p Plan) half(n native.Node, half lease.Path) ([]kernel.Object, error) {
 		return nil, err
 	}
 	if dev != "" {
-		return []kernel.Object{kernel.Route{Dst: half.Subnet, Hops: []kernel.Hop{{Via: half.PublicIP, Dev: dev}}}}, nil
+		return []kernel.Object{native.Route(half.Subnet, kernel.Hop{Via: half.PublicIP, Dev: dev})}, nil
 	}
 	f := native.FamilyOf(half)
 	station, err := p.decode(half.Data)
@@ -117,7 +117,7 @@ func (p Plan) half(n native.Node, half lease.Path) ([]kernel.Object, error) {
 	return []kernel.Object{
 		kernel.Neigh{IP: base, Dev: link, Address: station},
 		kernel.FDB{Address: station, Dev: link, Dst: half.PublicIP},
-		kernel.Route{Dst: half.Subnet, Hops: []kernel.Hop{{Via: base, Dev: link, Onlink: true}}},
+		native.Route(half.Subnet, kernel.Hop{Via: base, Dev: link, Onlink: true}),
 	}, nil
 }
 

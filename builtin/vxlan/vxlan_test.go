@@ -79,12 +79,12 @@ func TestAPeerIsNeighbourEntryAndRoute(t *testing.T) {
 		data6 = `{"VNI":1,"VtepMAC":"02:00:00:00:06:07"}`
 		v4    = "ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:07 dev flannel.1 nud permanent\n" +
 			"bridge fdb add 02:00:00:00:00:07 dev flannel.1 dst 192.0.2.7 self permanent\n" +
-			"ip route add 10.50.7.0/24 via 10.50.7.0 dev flannel.1 onlink\n"
+			"ip route add 10.50.7.0/24 via 10.50.7.0 dev flannel.1 onlink metric 12808 proto 111\n"
 		v6 = "ip neighbour add fd50:0:0:7:: lladdr 02:00:00:00:06:07 dev flannel-v6.1 nud permanent\n" +
 			"bridge fdb add 02:00:00:00:06:07 dev flannel-v6.1 dst 2001:db8::7 self permanent\n" +
-			"ip route add fd50:0:0:7::/64 via fd50:0:0:7:: dev flannel-v6.1 onlink\n"
-		direct = "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0\n" +
-			"ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0\n"
+			"ip route add fd50:0:0:7::/64 via fd50:0:0:7:: dev flannel-v6.1 onlink proto 111\n"
+		direct = "ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0 metric 12808 proto 111\n" +
+			"ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0 proto 111\n"
 	)
 	for _, tt := range []struct {
 		name, config string

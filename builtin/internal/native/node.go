@@ -18,7 +18,7 @@ import (
 type Node struct {
 	hooks.Node
 	Reason hooks.Reason                           // why the backend's hook runs
-	Links  map[string]kernel.Link                 // those there were when the backend started, by name
+	Links  map[string]kernel.Link                 // those there were when the backend started, and its own since, by name
 	Own    map[netip.Addr]bool                    // the machine's addresses then
 	Lookup func(netip.Addr) (kernel.Route, error) // how packets leave the machine, see kernel.Kernel
 }
@@ -103,6 +103,11 @@ func (f Family) Has(a netip.Addr) bool { return a.Is4() == (f == IPv4) }
 
 // String is "IPv4" or "IPv6".
 func (f Family) String() string { return fmt.Sprintf("IPv%d", int(f)) }
+
+// Route leads packets to a peer's subnet. It has the mark of what native backends make, and a metric of its own.
+func Route(to netip.Prefix, hop kernel.Hop) kernel.Object {
+	return kernel.Spread(kernel.Route{Dst: to, Hops: []kernel.Hop{hop}, Protocol: kernel.Protocol})
+}
 
 // Base is the first address of a half's subnet, which is its node's own in the overlay, alone on its link.
 func Base(p lease.Path) netip.Prefix {
