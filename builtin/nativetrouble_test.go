@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"strings"
 	"testing"
@@ -137,8 +138,8 @@ func (k *tired) Do(ctx context.Context, ops ...kernel.Op) error {
 	return k.Kernel.Do(ctx, ops...)
 }
 
-func (k *tired) Batch(ctx context.Context, ops []kernel.Op) (errs []error) {
-	for _, op := range ops {
+func (k *tired) Batch(ctx context.Context, ops iter.Seq[kernel.Op]) (errs []error) {
+	for op := range ops {
 		errs = append(errs, k.Do(ctx, op))
 	}
 	return errs

@@ -3,6 +3,7 @@ package builtin
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
@@ -91,7 +92,7 @@ func (b *planned) rekey(ctx context.Context) error {
 	b.mu.Unlock()
 	run := b.set.scopes.Begin(hooks.NodeScope)
 	defer run.Keep()
-	return errors.Join(run.Do(ctx, keys...), errors.Join(b.set.kernel.Batch(ctx, peers)...))
+	return errors.Join(run.Do(ctx, keys...), errors.Join(b.set.kernel.Batch(ctx, slices.Values(peers))...))
 }
 
 // isRekeyed reports whether this node got another key a moment ago.

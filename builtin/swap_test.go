@@ -2,6 +2,7 @@ package builtin
 
 import (
 	"context"
+	"iter"
 	"strings"
 	"testing"
 
@@ -23,11 +24,15 @@ func (o *opsOf) Do(ctx context.Context, ops ...kernel.Op) error {
 	return o.Kernel.Do(ctx, ops...)
 }
 
-func (o *opsOf) Batch(ctx context.Context, ops []kernel.Op) []error {
-	for _, op := range ops {
-		o.lines = append(o.lines, op.String())
-	}
-	return o.Kernel.Batch(ctx, ops)
+func (o *opsOf) Batch(ctx context.Context, ops iter.Seq[kernel.Op]) []error {
+	return o.Kernel.Batch(ctx, func(yield func(kernel.Op) bool) {
+		for op := range ops {
+			o.lines = append(o.lines, op.String())
+			if !yield(op) {
+				return
+			}
+		}
+	})
 }
 
 // A peer that has IPv6 too from now on, or no more, keeps each object of its IPv4 subnet as it is.

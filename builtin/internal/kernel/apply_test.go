@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -104,9 +105,15 @@ type changes struct {
 	ops []Op
 }
 
-func (c *changes) Batch(ctx context.Context, ops []Op) []error {
-	c.ops = append(c.ops, ops...)
-	return c.Kernel.Batch(ctx, ops)
+func (c *changes) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
+	return c.Kernel.Batch(ctx, func(yield func(Op) bool) {
+		for op := range ops {
+			c.ops = append(c.ops, op)
+			if !yield(op) {
+				return
+			}
+		}
+	})
 }
 
 func (c *changes) Do(ctx context.Context, ops ...Op) error {

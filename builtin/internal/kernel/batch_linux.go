@@ -3,103 +3,151 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"iter"
+	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
-// waiting is how many requests wait to be sent at most: those of some datagrams.
-const waiting = 2048
-
-// Batch is part of Kernel.
-func (s *system) Batch(ctx context.Context, ops []Op) []error {
-	b := batch{s: s, ops: ops, numbers: s.numbers()}
-	b.numbers.scratch = &scratch{bytes: make([]byte, min(len(ops), waiting)*attrSize)}
-	for i := 0; i < len(ops); {
-		switch o := ops[i].Object.(type) {
+// Batch is part of Kernel. While the kernel works on a datagram of requests, the next one is made.
+func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
+	b := batch{s: s, ctx: ctx, numbers: s.numbers(), errs: map[int]error{}}
+	b.numbers.scratch = make(attrs, 0, attrSize)
+	for op := range ops {
+		switch o := op.Object.(type) {
 		case Addr, Route, Rule, Neigh, FDB, VLAN:
-			if b.add(i); len(b.requests) == waiting {
-				b.flush(ctx)
-			}
-			i++
+			b.configure()
+			b.add(op)
 		case Peer:
-			b.flush(ctx)
-			n := peersOf(o.Dev, ops[i:])
-			b.configure(ctx, i, n)
-			i += n
+			if len(b.peers) > 0 && b.peers[0].Object.(Peer).Dev != o.Dev {
+				b.configure()
+			}
+			b.peers = append(b.peers, op)
 		default: // takes more than a request, or others have to know its outcome
-			b.flush(ctx)
-			b.failed(i, s.Do(ctx, ops[i]))
+			b.configure()
+			b.finish()
+			b.failed(b.count, s.Do(ctx, op))
 			clear(b.numbers.known)
 			b.numbers.known[""] = 0
-			i++
 		}
+		b.count++
 	}
-	b.flush(ctx)
-	return b.errs
+	b.configure()
+	b.finish()
+	if len(b.errs) == 0 {
+		return nil
+	}
+	errs := make([]error, b.count)
+	for i, err := range b.errs {
+		errs[i] = err
+	}
+	return errs
 }
 
-// peersOf is how many of the operations, from the first on, are of peers of the device.
-func peersOf(dev string, ops []Op) int {
-	for i, op := range ops {
-		if p, ok := op.Object.(Peer); !ok || p.Dev != dev {
-			return i
-		}
-	}
-	return len(ops)
-}
-
-// configure changes n peers of one device at once. When that fails, which says nothing of each, they are changed one by one.
-func (b *batch) configure(ctx context.Context, first, n int) {
-	ops := b.ops[first : first+n]
-	var peers []wgtypes.PeerConfig
-	for _, op := range ops {
-		peers = append(peers, peerConfig(op.Verb, op.Object.(Peer)))
-	}
-	if n > 1 && ctx.Err() == nil && b.s.configure(ops[0].Object.(Peer).Dev, wgtypes.Config{Peers: peers}) == nil {
-		return
-	}
-	for i, op := range ops {
-		b.failed(first+i, b.s.Do(ctx, op))
-	}
-}
-
-// A batch is operations of which some wait to be sent.
+// A batch is operations of which some wait to be sent: either requests or peers.
 type batch struct {
-	s        *system
-	ops      []Op
-	numbers  numbers
-	requests []message
-	places   []int // which of the operations they are
-	errs     []error
+	s       *system
+	ctx     context.Context
+	numbers numbers
+	count   int       // operations so far
+	filling *datagram // requests that wait to be sent, nil for none
+	peers   []Op      // of one device, that wait to be changed at once
+	sender  errgroup.Group
+	full    chan *datagram // what the sender is to send; nil without one
+
+	mu   sync.Mutex
+	errs map[int]error // of the operations that failed, by number
 }
 
-func (b *batch) add(i int) {
-	m, err := b.numbers.request(b.ops[i])
+// add puts an operation that is one request with those that wait. Operations in a datagram are one behind the other.
+func (b *batch) add(op Op) {
+	m, err := b.numbers.request(op)
+	if err != nil || !b.filling.hasRoom(m, b.s.changes.most) {
+		b.send()
+	}
 	if err != nil {
-		b.failed(i, refusal(b.ops[i], err))
+		b.failed(b.count, refusal(op, err))
 		return
 	}
-	b.requests = append(b.requests, m)
-	b.places = append(b.places, i)
+	if b.filling == nil {
+		b.filling = b.s.changes.datagram()
+		b.filling.first = b.count
+	}
+	b.filling.put(m)
+	b.filling.ops = append(b.filling.ops, op)
 }
 
-func (b *batch) flush(ctx context.Context) {
-	if len(b.requests) == 0 {
+// send has the sender send what waits. There is none before the first datagram is full: few operations need no other goroutine.
+func (b *batch) send() {
+	if b.filling == nil {
 		return
 	}
-	b.s.changes.carry(ctx, b.requests, func(i int, err error) { b.failed(b.places[i], refusal(b.ops[b.places[i]], err)) })
-	b.requests, b.places = b.requests[:0], b.places[:0]
-	b.numbers.scratch.used = 0
+	if b.full == nil {
+		full := make(chan *datagram, 1)
+		b.full = full
+		b.sender.Go(func() error {
+			for d := range full {
+				b.carry(d)
+			}
+			return nil
+		})
+	}
+	b.full <- b.filling
+	b.filling = nil
+}
+
+// finish returns when nothing waits any more.
+func (b *batch) finish() {
+	if b.full != nil {
+		close(b.full)
+		_ = b.sender.Wait() // each operation has its own error
+		b.full = nil
+	}
+	if b.filling != nil {
+		b.carry(b.filling)
+		b.filling = nil
+	}
+}
+
+// carry has the kernel carry out the requests of a datagram.
+func (b *batch) carry(d *datagram) {
+	failed := func(i int, err error) { b.failed(d.first+i, refusal(d.ops[i], err)) }
+	if b.ctx.Err() == nil {
+		b.s.changes.exchange(d, failed)
+	} else {
+		for i := range d.ops {
+			failed(i, context.Cause(b.ctx))
+		}
+	}
+	b.s.changes.release(d)
 }
 
 func (b *batch) failed(i int, err error) {
-	if err == nil {
+	if err != nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.errs[i] = err
+	}
+}
+
+// configure changes the peers that wait. When that fails, which says nothing of each, they are changed one by one.
+func (b *batch) configure() {
+	if len(b.peers) == 0 {
 		return
 	}
-	if b.errs == nil {
-		b.errs = make([]error, len(b.ops))
+	b.finish()
+	var peers []wgtypes.PeerConfig
+	for _, op := range b.peers {
+		peers = append(peers, peerConfig(op.Verb, op.Object.(Peer)))
 	}
-	b.errs[i] = err
+	dev := b.peers[0].Object.(Peer).Dev
+	if len(peers) == 1 || b.ctx.Err() != nil || b.s.configure(dev, wgtypes.Config{Peers: peers}) != nil {
+		for i, op := range b.peers {
+			b.failed(b.count-len(b.peers)+i, b.s.Do(b.ctx, op))
+		}
+	}
+	b.peers = nil
 }
 
 // request is what carries out an operation that is one request.
@@ -125,29 +173,20 @@ func (n numbers) request(op Op) (message, error) {
 type numbers struct {
 	system  *system
 	known   map[string]int
-	scratch *scratch // for the attributes of requests that wait to be sent; nil has them allocated
+	scratch attrs // memory for the attributes of a request, which are the next one's afterwards; nil has them allocated
 }
-
-func (s *system) numbers() numbers { return numbers{s, map[string]int{"": 0}, nil} }
 
 // attrSize is how many bytes the attributes of most requests take at most.
 const attrSize = 64
 
-// A scratch is memory for the attributes of many requests.
-type scratch struct {
-	bytes []byte
-	used  int
-}
+func (s *system) numbers() numbers { return numbers{s, map[string]int{"": 0}, nil} }
 
 // attrs are none yet, with room for those of a request.
 func (n numbers) attrs() attrs {
-	s := n.scratch
-	if s == nil || s.used+attrSize > len(s.bytes) {
+	if n.scratch == nil {
 		return make(attrs, 0, attrSize)
 	}
-	begin := s.used
-	s.used += attrSize
-	return s.bytes[begin:begin:s.used]
+	return n.scratch[:0]
 }
 
 func (n numbers) of(name string) (int, error) {

@@ -47,7 +47,7 @@ func TestABatchCarriesOutAllThatDoNotFail(t *testing.T) {
 		want[len(ops)+3] = "file exists"
 		ops = append(ops, Op{Add, other}, Op{Set, Link{Name: "vy", State: Up}}, Op{Add, Neigh{IP: neigh.IP, Dev: "vy", Address: station}}, Op{Add, other})
 		got := map[int]string{}
-		for i, err := range k.Batch(t.Context(), ops) {
+		for i, err := range k.Batch(t.Context(), slices.Values(ops)) {
 			var refused *OpError
 			if err == nil {
 				continue
@@ -64,7 +64,7 @@ func TestABatchCarriesOutAllThatDoNotFail(t *testing.T) {
 		if len(made) != 980 {
 			t.Errorf("%d routes, want 980", len(made))
 		}
-		if errs := k.Batch(t.Context(), []Op{{Del, many(1)[0]}}); errs != nil {
+		if errs := k.Batch(t.Context(), slices.Values([]Op{{Del, many(1)[0]}})); errs != nil {
 			t.Errorf("without a failure: %v, want nil", errs)
 		}
 	})
@@ -78,7 +78,7 @@ func TestABatchOfWireGuardsPeers(t *testing.T) {
 		again := second
 		again.Endpoint = wgPeer.Endpoint
 		elsewhere := Peer{Dev: "nope", PublicKey: PublicKey{9}}
-		errs := k.Batch(t.Context(), []Op{{Set, wgPeer}, {Set, second}, {Set, again}, {Set, elsewhere}, {Set, elsewhere}, {Del, wgPeer}})
+		errs := k.Batch(t.Context(), slices.Values([]Op{{Set, wgPeer}, {Set, second}, {Set, again}, {Set, elsewhere}, {Set, elsewhere}, {Del, wgPeer}}))
 		for i, err := range errs {
 			if (err != nil) != (i == 3 || i == 4) {
 				t.Errorf("%T: %d: %v", k, i, err)
@@ -100,7 +100,7 @@ func TestABatchEndsWithItsContext(t *testing.T) {
 		why := errors.New("why")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cancel(why)
-		for _, err := range k.Batch(ctx, []Op{{Add, toPeer}, {Add, neigh}}) {
+		for _, err := range k.Batch(ctx, slices.Values([]Op{{Add, toPeer}, {Add, neigh}})) {
 			if !errors.Is(err, why) {
 				t.Errorf("got %v, want %v", err, why)
 			}
@@ -117,21 +117,21 @@ func TestABatchFitsIntoTheBuffersItHas(t *testing.T) {
 		ops = append(ops, Op{Del, r}) // each of which fails
 	}
 	c := k.(*system).changes
-	for _, size := range []int{1, 64 << 10} {
+	for _, size := range []int{64 << 10, 1} {
 		if err := unix.SetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.measure(); err != nil {
 			t.Fatal(err)
 		}
-		for i, err := range k.Batch(t.Context(), ops) {
+		for i, err := range k.Batch(t.Context(), slices.Values(ops)) {
 			if reason(err) != "no such process" {
 				t.Fatalf("buffer of %d, %d at once: %d: %v", size, c.most, i, err)
 			}
 		}
 	}
 	c.most = 1000 // more than there is room for
-	errs := k.Batch(t.Context(), ops)
+	errs := k.Batch(t.Context(), slices.Values(ops))
 	lost := 0
 	for _, err := range errs {
 		if err == nil {
@@ -167,7 +167,7 @@ func BenchmarkBatch(b *testing.B) {
 					b.Fatal(err)
 				}
 				b.StartTimer()
-				if errs := k.Batch(b.Context(), ops); errs != nil {
+				if errs := k.Batch(b.Context(), slices.Values(ops)); errs != nil {
 					b.Fatal(errors.Join(errs...))
 				}
 			}

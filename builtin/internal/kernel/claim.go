@@ -80,7 +80,7 @@ func (r *Run) unmake(ctx context.Context, o Object) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	r.scopes.kernel.Batch(ctx, others)
+	r.scopes.kernel.Batch(ctx, slices.Values(others))
 	return err
 }
 

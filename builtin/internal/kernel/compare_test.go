@@ -155,7 +155,7 @@ func BenchmarkCompare(b *testing.B) {
 			for _, o := range objects {
 				ops = append(ops, Op{Add, o})
 			}
-			if errs := k.Batch(b.Context(), ops); errs != nil {
+			if errs := k.Batch(b.Context(), slices.Values(ops)); errs != nil {
 				b.Fatal(errors.Join(errs...))
 			}
 			l, err := handle.LinkByName("vx")

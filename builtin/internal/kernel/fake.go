@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net"
 	"slices"
 	"sync"
@@ -59,7 +60,7 @@ func (f *Fake) Do(ctx context.Context, ops ...Op) error {
 }
 
 // Batch is part of Kernel.
-func (f *Fake) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, f, ops) }
+func (f *Fake) Batch(ctx context.Context, ops iter.Seq[Op]) []error { return eachOf(ctx, f, ops) }
 
 // Compare is part of Kernel.
 func (f *Fake) Compare(ctx context.Context, objects []Object) ([]Difference, error) {
@@ -69,14 +70,14 @@ func (f *Fake) Compare(ctx context.Context, objects []Object) ([]Difference, err
 // eachOf is a Batch of one after the other.
 func eachOf(ctx context.Context, k interface {
 	Do(context.Context, ...Op) error
-}, ops []Op) (errs []error) {
-	for i, op := range ops {
-		if err := k.Do(ctx, op); err != nil {
-			if errs == nil {
-				errs = make([]error, len(ops))
-			}
-			errs[i] = err
-		}
+}, ops iter.Seq[Op]) (errs []error) {
+	failed := false
+	for op := range ops {
+		err := k.Do(ctx, op)
+		errs, failed = append(errs, err), failed || err != nil
+	}
+	if !failed {
+		return nil
 	}
 	return errs
 }

@@ -11,6 +11,7 @@ package kernel
 
 import (
 	"context"
+	"iter"
 )
 
 // A Kernel carries out operations. Its methods may be called concurrently.
@@ -20,8 +21,8 @@ type Kernel interface {
 	Do(context.Context, ...Op) error
 	// Batch carries out the operations in order, whichever of them fail, and far faster than Do where they are many. It returns
 	// nil when none failed, and else an error for each, nil for those that succeeded; they are as Do's. Operations that were
-	// not begun when the context ended have its error.
-	Batch(context.Context, []Op) []error
+	// not begun when the context ended have its error. The next operations are asked for while the kernel works on those before.
+	Batch(context.Context, iter.Seq[Op]) []error
 	// List returns the objects of the type of like, in the kernel's order. Fields of like that are set narrow the
 	// list where the kernel can, such as a Route's Table.
 	List(ctx context.Context, like Object) ([]Object, error)

@@ -16,6 +16,7 @@ type ledger struct {
 
 	mu      sync.Mutex
 	journal *journal.Journal[record] // nil keeps everything in memory
+	records []record                 // room for what the journal is told
 	next    int
 	entries map[string]*entry   // by place; what is in an entry never changes
 	scopes  map[string][]*entry // the same by scope, oldest first
@@ -52,13 +53,13 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 	}
 	var err error
 	l.journal, err = journal.Open(path, now, log, func(r record) bool {
-		if r.Place == "" {
+		if r.place == "" {
 			return false
 		}
 		if e := r.entry(); e.object != nil {
 			l.set(&e)
 		} else {
-			l.unset(r.Place)
+			l.unset(r.place)
 		}
 		return true
 	})
@@ -89,25 +90,51 @@ func byAge(entries map[string]*entry) []*entry {
 // own makes the entry's scope the owner of the object at the place, whoever it was before.
 func (l *ledger) own(e entry) error { return l.ownAll([]*entry{&e}) }
 
-// ownAll is own for many entries, which are the ledger's from then on. The journal is told of many at once.
+// ownAll is own for many entries, which are the ledger's from then on.
 func (l *ledger) ownAll(entries []*entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var records []record
-	for some := range slices.Chunk(entries, 200) {
-		records = records[:0]
-		for _, e := range some {
-			records = append(records, e.record())
-		}
-		if err := l.journal.Append(records...); err != nil {
-			return err
-		}
+	if err := l.write(entries); err != nil {
+		return err
 	}
-	l.entries = withRoom(l.entries, len(entries))
 	for _, e := range entries {
 		l.set(e)
 	}
 	return l.tidy()
+}
+
+// hold is own in memory alone, of which the journal has to be told before anything is made.
+func (l *ledger) hold(e *entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.set(e)
+}
+
+// tell tells the journal of what is held.
+func (l *ledger) tell(entries []*entry) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.write(entries); err != nil {
+		return err
+	}
+	return l.tidy()
+}
+
+// write appends the entries to the journal, by one write.
+func (l *ledger) write(entries []*entry) error {
+	l.records = slices.Grow(l.records[:0], len(entries))
+	defer func() { clear(l.records) }()
+	for _, e := range entries {
+		l.records = append(l.records, e.record())
+	}
+	return l.journal.Append(l.records...)
+}
+
+// makeRoom makes it cheaper to own as many more places, in as many more scopes.
+func (l *ledger) makeRoom(places, scopes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries, l.scopes = withRoom(l.entries, places), withRoom(l.scopes, scopes)
 }
 
 // withRoom is the map with room for as many more, if they are many: it would move what it has again and again.
@@ -143,7 +170,7 @@ func (l *ledger) forget(place string) {
 	if _, owned := l.entries[place]; owned {
 		return
 	}
-	err := l.journal.Append(record{Place: place})
+	err := l.journal.Append(record{place: place})
 	if err == nil {
 		err = l.tidy()
 	}

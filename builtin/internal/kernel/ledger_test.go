@@ -228,7 +228,7 @@ func TestRecordsKeepAllButSecrets(t *testing.T) {
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
-		if diff := cmp.Diff(Op{Add, o}.String(), Op{Add, r.object()}.String()); diff != "" {
+		if diff := cmp.Diff(Op{Add, o}.String(), Op{Add, r.object}.String()); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", o, diff)
 		}
 	}

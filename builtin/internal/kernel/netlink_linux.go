@@ -111,7 +111,7 @@ func (s *system) do(op Op) error {
 	if err != nil {
 		return err
 	}
-	return s.carry(m)
+	return s.changes.carry(m)
 }
 
 // List is part of Kernel.
@@ -174,12 +174,7 @@ func request(verb Verb, making, deleting int, header nl.NetlinkRequestData, a at
 
 // send carries out one request and waits for the kernel's word.
 func (s *system) send(kind, flags int, header nl.NetlinkRequestData, a attrs) error {
-	return s.carry(newMessage(kind, flags, header, a))
-}
-
-func (s *system) carry(m message) (err error) {
-	s.changes.carry(context.Background(), []message{m}, func(_ int, refused error) { err = refused })
-	return err
+	return s.changes.carry(newMessage(kind, flags, header, a))
 }
 
 // dump calls visit with each answer to a question. The kernel says when a table changed while it was being read: the table

@@ -46,7 +46,7 @@ func (s *Scopes) batch(ctx context.Context, all []placed, done []string) (_ []st
 	for i, p := range all {
 		ops[i] = p.Op
 	}
-	errs := s.kernel.Batch(ctx, ops)
+	errs := s.kernel.Batch(ctx, slices.Values(ops))
 	for i, p := range all {
 		switch {
 		case errs == nil || errs[i] == nil:

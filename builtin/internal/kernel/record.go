@@ -7,10 +7,17 @@ import (
 
 // A record is one line of the file: an object that a scope has come to own, or a place that nobody owns any more.
 type record struct {
+	scope, place string
+	object       Object // nil for a place that nobody owns
+	set          *Link  // what was set of the link after it was made
+}
+
+// written is a record in JSON.
+type written struct {
 	Scope  string  `json:"scope,omitzero"`
 	Place  string  `json:"place"`
 	Link   *Link   `json:"link,omitzero"`
-	Set    *Link   `json:"set,omitzero"` // what was set of the link after it was made
+	Set    *Link   `json:"set,omitzero"`
 	Addr   *Addr   `json:"addr,omitzero"`
 	Route  *Route  `json:"route,omitzero"`
 	Rule   *Rule   `json:"rule,omitzero"`
@@ -20,84 +27,92 @@ type record struct {
 	Device *Device `json:"device,omitzero"`
 	Peer   *Peer   `json:"peer,omitzero"`
 	Sysctl *Sysctl `json:"sysctl,omitzero"`
-
-	made Object // what is to be written, of which the field of its kind is made when package json has to write it
 }
 
 func (r record) entry() entry {
-	return entry{scope: r.Scope, place: r.Place, object: r.object(), set: r.Set}
+	return entry{scope: r.scope, place: r.place, object: r.object, set: r.set}
 }
 
-func (r record) object() Object {
+func (e entry) record() record {
+	return record{e.scope, e.place, e.object, e.set}
+}
+
+// UnmarshalJSON is for package json.
+func (r *record) UnmarshalJSON(line []byte) error {
+	var w written
+	if err := json.Unmarshal(line, &w); err != nil {
+		return err
+	}
+	*r = record{w.Scope, w.Place, w.object(), w.Set}
+	return nil
+}
+
+func (w written) object() Object {
 	switch {
-	case r.Link != nil:
-		return *r.Link
-	case r.Addr != nil:
-		return *r.Addr
-	case r.Route != nil:
-		return *r.Route
-	case r.Rule != nil:
-		return *r.Rule
-	case r.Neigh != nil:
-		return *r.Neigh
-	case r.FDB != nil:
-		return *r.FDB
-	case r.VLAN != nil:
-		return *r.VLAN
-	case r.Device != nil:
-		return *r.Device
-	case r.Peer != nil:
-		return *r.Peer
-	case r.Sysctl != nil:
-		return *r.Sysctl
+	case w.Link != nil:
+		return *w.Link
+	case w.Addr != nil:
+		return *w.Addr
+	case w.Route != nil:
+		return *w.Route
+	case w.Rule != nil:
+		return *w.Rule
+	case w.Neigh != nil:
+		return *w.Neigh
+	case w.FDB != nil:
+		return *w.FDB
+	case w.VLAN != nil:
+		return *w.VLAN
+	case w.Device != nil:
+		return *w.Device
+	case w.Peer != nil:
+		return *w.Peer
+	case w.Sysctl != nil:
+		return *w.Sysctl
 	}
 	return nil
 }
 
-func (e entry) record() record {
-	return record{Scope: e.scope, Place: e.place, Set: e.set, made: e.object}
-}
-
 // MarshalJSON is for package json.
 func (r record) MarshalJSON() ([]byte, error) {
-	switch o := r.made.(type) {
+	w := written{Scope: r.scope, Place: r.place, Set: r.set}
+	switch o := r.object.(type) {
 	case Link:
-		r.Link = &o
+		w.Link = &o
 	case Addr:
-		r.Addr = &o
+		w.Addr = &o
 	case Route:
-		r.Route = &o
+		w.Route = &o
 	case Rule:
-		r.Rule = &o
+		w.Rule = &o
 	case Neigh:
-		r.Neigh = &o
+		w.Neigh = &o
 	case FDB:
-		r.FDB = &o
+		w.FDB = &o
 	case VLAN:
-		r.VLAN = &o
+		w.VLAN = &o
 	case Device:
-		r.Device = &o
+		w.Device = &o
 	case Peer:
-		r.Peer = &o
+		w.Peer = &o
 	case Sysctl:
-		r.Sysctl = &o
+		w.Sysctl = &o
 	}
-	type fields record
-	return json.Marshal(fields(r))
+	return json.Marshal(w)
 }
 
 // AppendJSON appends what json.Marshal would write, for the three kinds of objects of which a start writes thousands. ok is false
 // for any other record.
 func (r record) AppendJSON(b []byte) (_ []byte, ok bool) {
-	if r.Set != nil || !isBare(r.Scope) || !isBare(r.Place) {
+	if r.set != nil || !isBare(r.scope) || !isBare(r.place) {
 		return b, false
 	}
-	b = append(append(append(b, `{"scope":"`...), r.Scope...), `","place":"`...)
-	b = append(append(b, r.Place...), `",`...)
-	if r.Scope == "" {
+	b = append(append(append(b, `{"scope":"`...), r.scope...), `","place":"`...)
+	b = append(append(b, r.place...), `",`...)
+	if r.scope == "" {
 		return b, false
 	}
-	switch o := r.made.(type) {
+	switch o := r.object.(type) {
 	case Route:
 		b, ok = o.appendJSON(b)
 	case Neigh:

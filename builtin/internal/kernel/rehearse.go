@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"iter"
 	"slices"
 )
 
@@ -51,7 +52,7 @@ func (r *Rehearsal) Do(ctx context.Context, ops ...Op) error {
 }
 
 // Batch is part of Kernel.
-func (r *Rehearsal) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, r, ops) }
+func (r *Rehearsal) Batch(ctx context.Context, ops iter.Seq[Op]) []error { return eachOf(ctx, r, ops) }
 
 // Done returns the operations that have changed anything, in the order in which they were done. It must not be called
 // concurrently with Do.

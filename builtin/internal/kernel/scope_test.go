@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"log/slog"
 	"strings"
 	"syscall"
@@ -144,7 +145,7 @@ func (f *failing) Do(ctx context.Context, ops ...Op) error {
 	return nil
 }
 
-func (f *failing) Batch(ctx context.Context, ops []Op) []error { return eachOf(ctx, f, ops) }
+func (f *failing) Batch(ctx context.Context, ops iter.Seq[Op]) []error { return eachOf(ctx, f, ops) }
 
 func TestAfterARefusalUndoAndRetrySucceed(t *testing.T) {
 	for _, tt := range sequences {

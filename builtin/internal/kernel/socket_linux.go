@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,8 +12,10 @@ import (
 )
 
 const (
-	// datagram is how many bytes of requests are sent at once. More saves nothing.
-	datagram = 32 << 10
+	// datagramSize is how many bytes of requests are sent at once. More saves nothing.
+	datagramSize = 8 << 10
+	// answerSize is how many bytes of a list the kernel is given room for at once. It takes no more.
+	answerSize = 64 << 10
 	// answerRoom is how much of the receive buffer the kernel's answer to one request may take.
 	answerRoom = 1 << 10
 	// room is what the buffers of a socket should have, in bytes.
@@ -38,15 +39,63 @@ func newMessage(kind, flags int, header nl.NetlinkRequestData, a attrs) message 
 func (m message) size() int { return unix.SizeofNlMsghdr + len(m.header) + len(m.attrs) }
 
 // append puts the message behind what is in b.
-func (m message) append(b []byte, seq uint32, flags int) []byte {
+func (m message) append(b []byte, seq uint32) []byte {
 	native := binary.NativeEndian
 	b = native.AppendUint32(b, uint32(m.size()))
 	b = native.AppendUint16(b, uint16(m.kind))
-	b = native.AppendUint16(b, uint16(m.flags|flags))
+	b = native.AppendUint16(b, uint16(m.flags))
 	b = native.AppendUint32(b, seq)
 	b = native.AppendUint32(b, 0)
 	b = append(b, m.header...)
 	return append(b, m.attrs...)
+}
+
+// A datagram is requests that are sent at once.
+type datagram struct {
+	bytes    []byte
+	requests int
+	last     int // where the last request begins
+
+	// What a batch knows of it.
+	ops   []Op // each a request
+	first int  // which of the batch's operations the first one is
+}
+
+// hasRoom reports whether one more request would not be too many, which it is in none that there is.
+func (d *datagram) hasRoom(m message, most int) bool {
+	return d == nil || d.requests < most && len(d.bytes)+m.size() <= datagramSize
+}
+
+func (d *datagram) put(m message) {
+	d.last = len(d.bytes)
+	d.bytes = m.append(d.bytes, 0)
+	d.requests++
+}
+
+// seal numbers the requests. The kernel is to answer the last one; it answers any other only when it fails.
+func (d *datagram) seal(first uint32) {
+	native := binary.NativeEndian
+	for at := 0; at < len(d.bytes); at += int(native.Uint32(d.bytes[at:])) {
+		native.PutUint32(d.bytes[at+8:], first)
+		first++
+	}
+	flags := d.bytes[d.last+6:]
+	native.PutUint16(flags, native.Uint16(flags)|unix.NLM_F_ACK)
+}
+
+// datagram is one without requests.
+func (c *socket) datagram() *datagram {
+	if d, ok := c.spare.Get().(*datagram); ok {
+		return d
+	}
+	return new(datagram)
+}
+
+// release takes a datagram back that is not needed any more.
+func (c *socket) release(d *datagram) {
+	clear(d.ops)
+	*d = datagram{bytes: d.bytes[:0], ops: d.ops[:0]}
+	c.spare.Put(d)
 }
 
 // A socket speaks with the kernel about routes, links and neighbours. Its methods may be called concurrently.
@@ -57,6 +106,8 @@ type socket struct {
 	most int    // requests in one datagram, so that there is room for the answers to all of them
 	out  []byte
 	in   []byte
+
+	spare sync.Pool // datagrams
 }
 
 // openSocket opens a socket in the thread's network namespace. It answers refusals with the kernel's sentence, and lists with
@@ -66,7 +117,7 @@ func openSocket() (*socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open netlink socket: %w", err)
 	}
-	c := &socket{fd: fd, in: make([]byte, 2*datagram)}
+	c := &socket{fd: fd, in: make([]byte, answerSize)}
 	if err := c.setUp(); err != nil {
 		return nil, errors.Join(fmt.Errorf("set up netlink socket: %w", err), c.close())
 	}
@@ -103,60 +154,39 @@ func (c *socket) measure() error {
 
 func (c *socket) close() error { return unix.Close(c.fd) }
 
-// carry has the kernel carry out the requests in their order, many at a time, whichever of them fail. It calls failed with the
-// number and the error of each that did, or that was not sent since the context had ended.
-func (c *socket) carry(ctx context.Context, requests []message, failed func(i int, err error)) {
+// carry has the kernel carry out one request.
+func (c *socket) carry(m message) (err error) {
+	d := c.datagram()
+	defer c.release(d)
+	d.put(m)
+	c.exchange(d, func(_ int, refused error) { err = refused })
+	return err
+}
+
+// exchange sends the datagram, and calls failed with the number of each request that the kernel refuses until the last one is
+// answered. When answers are lost, what has none counts as failed.
+func (c *socket) exchange(d *datagram, failed func(i int, err error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for begin := 0; begin < len(requests); {
-		if ctx.Err() != nil {
-			for i := begin; i < len(requests); i++ {
-				failed(i, context.Cause(ctx))
-			}
-			return
-		}
-		first := c.seq + 1
-		n := c.pack(requests[begin:])
-		c.exchange(first, n, func(i int, err error) { failed(begin+i, err) })
-		begin += n
-	}
-}
-
-// pack makes a datagram of the first requests, and says of how many. The kernel is to answer the last one; it answers any other
-// only when it fails.
-func (c *socket) pack(requests []message) (n int) {
-	c.out = c.out[:0]
-	for n < len(requests) && n < c.most && (n == 0 || len(c.out)+requests[n].size() <= datagram) {
-		flags := 0
-		if n+1 == len(requests) || n+1 == c.most || len(c.out)+requests[n].size()+requests[n+1].size() > datagram {
-			flags = unix.NLM_F_ACK
-		}
-		c.seq++
-		c.out = requests[n].append(c.out, c.seq, flags)
-		n++
-	}
-	return n
-}
-
-// exchange sends the datagram of n requests, of which the first has the number, and calls failed with each refusal until the
-// last request is answered. When answers are lost, what has none counts as failed.
-func (c *socket) exchange(first uint32, n int, failed func(i int, err error)) {
-	err := write(c.fd, c.out)
-	for answered := 0; answered < n; {
+	first := c.seq + 1
+	c.seq += uint32(d.requests)
+	d.seal(first)
+	err := write(c.fd, d.bytes)
+	for answered := 0; answered < d.requests; {
 		var size int
 		if err == nil {
 			size, err = read(c.fd, c.in)
 		}
 		if err != nil {
 			c.drain()
-			for i := answered; i < n; i++ {
+			for i := answered; i < d.requests; i++ {
 				failed(i, err)
 			}
 			return
 		}
 		eachMessage(c.in[:size], func(h header, data []byte) {
 			i := int(h.seq - first)
-			if h.kind != unix.NLMSG_ERROR || i < 0 || i >= n {
+			if h.kind != unix.NLMSG_ERROR || i < 0 || i >= d.requests {
 				return // of an earlier request, which was given up
 			}
 			if err := refusalOf(h, data); err != nil {
@@ -183,7 +213,7 @@ func (c *socket) ask(question message, visit func([]byte)) (torn bool, err error
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seq++
-	c.out = question.append(c.out[:0], c.seq, 0)
+	c.out = question.append(c.out[:0], c.seq)
 	if err := write(c.fd, c.out); err != nil {
 		return false, err
 	}

@@ -105,7 +105,7 @@ func (r *Run) mend(ctx context.Context, alongside []Op) {
 			ops[i].Verb = Append
 		}
 	}
-	r.scopes.kernel.Batch(ctx, ops)
+	r.scopes.kernel.Batch(ctx, slices.Values(ops))
 }
 
 // end leaves to the scope's next run to tell the journal what is not owned any more, and says to those who watch that the
