@@ -202,10 +202,11 @@ func look(t *testing.T, ctx context.Context, name string) {
 			_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, media)
 			return err
 		})))
-		ground, err := chromedp.Run(ctx, chromedp.Evaluate[string](`getComputedStyle(document.body).backgroundColor`))
-		must(t, err)
-		if ground != want {
-			t.Errorf("the page's ground is %s in %s, want %s", ground, scheme, want)
+		for ground := ""; ground != want; time.Sleep(20 * time.Millisecond) { // the style sheet may come after the page
+			var err error
+			if ground, err = chromedp.Run(ctx, chromedp.Evaluate[string](`getComputedStyle(document.body).backgroundColor`)); err != nil {
+				t.Fatalf("the page's ground does not become %s in %s: %v", want, scheme, err)
+			}
 		}
 		picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 		must(t, err)
