@@ -65,6 +65,22 @@ func ImpactOf(key string, before, next lease.Network) Impact {
 	return impact
 }
 
+// alike are the keys of a native backend that its nodes must have alike to reach each other, in lower case.
+var alike = map[string][]string{"vxlan": {"vni", "port"}, "wireguard": {"psk", "mode"}}
+
+// MustBeAlike reports whether nodes with one and nodes with the other network config do not reach each other, or set each other's
+// leases aside, since the configs differ in the key, as ImpactOf has it. What hooks need to have alike is not known.
+func MustBeAlike(key string, one, other lease.Network) bool {
+	key, ofBackend := strings.CutPrefix(strings.ToLower(key), "backend.")
+	switch {
+	case !ofBackend:
+		return one.V4 != other.V4 || one.V6 != other.V6
+	case one.Backend.Type != other.Backend.Type:
+		return key == "type"
+	}
+	return slices.Contains(alike[one.Backend.Type], key)
+}
+
 // goes reports whether an address family is turned off.
 func goes(before, next lease.Pool) bool { return before != lease.Pool{} && next == lease.Pool{} }
 

@@ -216,15 +216,29 @@ func (r *Runner) carryOut(ctx context.Context, job helper.Job, straight *script.
 	return r.options.Helpers.Run(ctx, job, effects)
 }
 
-// explain is a run's error for people: what it ended with, and its own last words.
+// A Failure is why a run failed, for people: what it ended with, and its own last words, which may be secret: they go to logs, and
+// nowhere else that others read.
+type Failure struct {
+	Cause     error
+	LastWords string // the last line on stderr, "" for none
+}
+
+// Error is part of error.
+func (f *Failure) Error() string {
+	if f.LastWords == "" {
+		return f.Cause.Error()
+	}
+	return f.Cause.Error() + ": " + f.LastWords
+}
+
+// Unwrap makes the error one of its cause.
+func (f *Failure) Unwrap() error { return f.Cause }
+
 func explain(err error, lastWords string) error {
 	if status, ok := errors.AsType[interp.ExitStatus](err); ok {
 		err = status
 	}
-	if lastWords == "" {
-		return err
-	}
-	return fmt.Errorf("%w: %s", err, lastWords)
+	return &Failure{err, lastWords}
 }
 
 // log says what a command printed, all that was kept of it when debugging.

@@ -28,6 +28,7 @@ var badFiles = map[string]string{
 	"WRONG":   `{"Network": "10.50.0.0/33", "Backend": {"Type": "vxlan"}}`,
 	"HOOK":    `{"Network": "10.50.0.0/16", "Backend": {"Type": "extension", "SubnetAddCommand": "if"}}`,
 	"GOOD":    `{"Network": "10.50.0.0/16", "Backend": {"Type": "extension", "SubnetAddCommand": "true"}}`,
+	"OTHER":   `{"Network": "10.50.0.0/16", "Backend": {"Type": "extension", "SubnetAddCommand": "false"}}`,
 }
 
 // badInput are words that no command takes, a line each, by the command. FILES stands for each of badFiles that is no config.
@@ -44,7 +45,8 @@ var badInput = map[string]string{
 	"config get":            "surplus",
 	"config history":        "surplus",
 	"config keygen":         "\na b",
-	"config put":            "\nFILES\n--dry-run FILES\nGOOD GOOD",
+	"config canary":         "surplus\n--wait soon",
+	"config put":            "\nFILES\n--dry-run FILES\nGOOD GOOD\n--canary= GOOD\n--canary 192.0.2.9\n--canary 192.0.2.9 FILES\n--canary 192.0.2.9 OTHER\n--continue --abandon\n--continue GOOD\n--abandon GOOD\n--force GOOD\n--canary 192.0.2.9 --continue",
 	"config rollback":       "\n0\n1\n-- -1\none\n1 2\n99999999999999999999",
 	"config schema":         "surplus",
 	"config sign":           "\nFILES --key GARBAGE\nGOOD\nGOOD --key GARBAGE\nGOOD --key MISSING\nGOOD --signature GARBAGE",
@@ -162,7 +164,7 @@ func expanded(lines string) func(func(string) bool) {
 				continue
 			}
 			for file := range maps.Keys(badFiles) {
-				if file != "GOOD" && !yield(strings.ReplaceAll(line, "FILES", file)) {
+				if file != "GOOD" && file != "OTHER" && !yield(strings.ReplaceAll(line, "FILES", file)) {
 					return
 				}
 			}

@@ -23,7 +23,7 @@ const etcdPatience = 5 * time.Second
 
 func newConfigCommand() *cobra.Command {
 	return newGroup("config", "Look at the network config and change it",
-		newConfigGetCommand(), newConfigCheckCommand(), newConfigDiffCommand(), newConfigPutCommand(), newConfigEditCommand(),
+		newConfigGetCommand(), newConfigCheckCommand(), newConfigDiffCommand(), newConfigPutCommand(), newConfigCanaryCommand(), newConfigEditCommand(),
 		newConfigHistoryCommand(), newConfigRollbackCommand(), newConfigSchemaCommand(),
 		newConfigSignCommand(), newConfigKeygenCommand())
 }

@@ -130,7 +130,7 @@ func lines(value json.RawMessage) []string {
 // showChanges says what the proposal changes in etcd, and what the nodes will do about it.
 func (p proposal) showChanges(c *cobra.Command) error {
 	w := c.OutOrStdout()
-	for _, change := range configChanges(p.old, p.value) {
+	for _, change := range configChanges(p.old.Value, p.value) {
 		if err := change.write(w); err != nil {
 			return err
 		}
@@ -139,15 +139,15 @@ func (p proposal) showChanges(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if revision != p.revision {
+	if revision != p.old.Revision {
 		fmt.Fprintf(w, "no node could use what etcd holds: those that run are at revision %d\n", revision)
 	}
 	if lease.SameJSON(followed, p.value) {
-		_, err := fmt.Fprintln(w, "running nodes follow: nothing changes for them")
+		_, err := fmt.Fprintln(w, p.who()+" follow: nothing changes for them")
 		return err
 	}
 	if impact := impactOf(followed, p.value); impact != "" {
-		_, err := fmt.Fprintf(w, "running nodes follow: %s\n", followings[impact])
+		_, err := fmt.Fprintf(w, "%s follow: %s\n", p.who(), followings[impact])
 		return err
 	}
 	return nil
@@ -156,19 +156,19 @@ func (p proposal) showChanges(c *cobra.Command) error {
 // followed is the network config that running nodes are with, as far as etcd knows: what it holds, or where no node can use that, the
 // last one of before that they could.
 func (p proposal) followed(ctx context.Context) ([]byte, int64, error) {
-	if p.old == nil || checkNetwork(p.old) == nil {
-		return p.old, p.revision, nil
+	if p.old.Value == nil || checkNetwork(p.old.Value) == nil {
+		return p.old.Value, p.old.Revision, nil
 	}
 	versions, err := p.store.History(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, err
 	}
 	for _, v := range versions {
-		if v.Revision < p.revision && checkNetwork(v.Value) == nil {
+		if v.Revision < p.old.Revision && checkNetwork(v.Value) == nil {
 			return v.Value, v.Revision, nil
 		}
 	}
-	return p.old, p.revision, nil
+	return p.old.Value, p.old.Revision, nil
 }
 
 // followings say what each impact means to people.
@@ -204,7 +204,7 @@ func newConfigDiffCommand() *cobra.Command {
 		Use: "diff FILE", Short: "Show what putting a network config would change", Long: configDiffHelp, Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			return s.withProposal(c, args[0], func(_ context.Context, p proposal) error {
-				if lease.SameJSON(p.old, p.value) {
+				if lease.SameJSON(p.old.Value, p.value) {
 					return p.same(c)
 				}
 				if err := p.show(c); err != nil {

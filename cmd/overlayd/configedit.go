@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,14 +28,14 @@ func newConfigEditCommand() *cobra.Command {
 		Use: "edit", Short: "Edit the network config that etcd holds", Long: configEditHelp, Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {
-				old, revision, err := store.Config(ctx)
-				if errors.Is(err, fs.ErrNotExist) {
-					return s.noConfig(store)
-				}
+				old, err := store.Configs(ctx)
 				if err != nil {
 					return err
 				}
-				return edit(ctx, c, store, old, revision)
+				if old.Value == nil {
+					return s.noConfig(store)
+				}
+				return edit(ctx, c, store, old)
 			})
 		},
 	}
@@ -45,7 +44,7 @@ func newConfigEditCommand() *cobra.Command {
 }
 
 // edit has the config edited until it is valid, and puts it. What could not be put stays in a file.
-func edit(ctx context.Context, c *cobra.Command, store *etcd.Store, old []byte, revision int64) (err error) {
+func edit(ctx context.Context, c *cobra.Command, store *etcd.Store, old etcd.Configs) (err error) {
 	dir, err := os.MkdirTemp("", "overlayd-config-") // of mode 0700: there may be a key in the config
 	if err != nil {
 		return err
@@ -63,8 +62,8 @@ func edit(ctx context.Context, c *cobra.Command, store *etcd.Store, old []byte, 
 		r.hints = append(r.hints, "your text is in "+file)
 		err = r
 	}()
-	head := fmt.Sprintf("# etcd %s@%d. Saving it unchanged, or empty, writes nothing.\n", store.ConfigKey(), revision)
-	text := asYAML(old)
+	head := fmt.Sprintf("# etcd %s@%d. Saving it unchanged, or empty, writes nothing.\n", store.ConfigKey(), old.Revision)
+	text := asYAML(old.Value)
 	var invalid error
 	for {
 		saved, err := editedOnce(c, file, head, text)
@@ -81,7 +80,7 @@ func edit(ctx context.Context, c *cobra.Command, store *etcd.Store, old []byte, 
 		text = saved
 		value, err := readNetworkFile(nil, file)
 		if err == nil {
-			return proposal{store, old, revision, value}.put(ctx, c)
+			return proposal{store: store, old: old, value: value}.put(ctx, c)
 		}
 		invalid = err
 		head = "# " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"

@@ -110,8 +110,8 @@ func newConfigRollbackCommand() *cobra.Command {
 }
 
 func rollBack(ctx context.Context, c *cobra.Command, store *etcd.Store, revision int64) error {
-	old, now, err := store.Config(ctx)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	old, err := store.Configs(ctx)
+	if err != nil {
 		return err
 	}
 	versions, err := store.History(ctx)
@@ -125,5 +125,5 @@ func rollBack(ctx context.Context, c *cobra.Command, store *etcd.Store, revision
 	if err := checkNetwork(versions[i].Value); err != nil {
 		return refuse(exitConfig, fmt.Errorf("etcd %s@%d: %w", store.ConfigKey(), revision, err))
 	}
-	return proposal{store, old, now, versions[i].Value}.put(ctx, c)
+	return proposal{store: store, old: old, value: versions[i].Value}.put(ctx, c)
 }

@@ -123,7 +123,7 @@ func TestADaemonThatHasJustStartedIsAsTheSchemaSays(t *testing.T) {
 func TestTheSchemaCommand(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{
-		"schema":            "0:config history\ndoctor\n",
+		"schema":            "0:config canary\nconfig history\ndoctor\n",
 		"schema hook log":   `0:{\n  "$schema"`,
 		"schema stauts":     "2:overlayd: schema \"stauts\": no command of this name has one: did you mean status?\n",
 		"schema hook":       "2:overlayd: schema \"hook\": no command of this name has one\noverlayd: hint: see overlayd schema for those that do\n",

@@ -92,10 +92,21 @@ func lookAtConfig(ctx context.Context, p *patient) []finding {
 	if len(p.networks) == 0 {
 		p.networks = networks(p.network)
 	}
+	if p.status != nil && p.status.Config.Canary != nil {
+		return examineCanary(*p.status.Config.Canary)
+	}
 	if p.status != nil && p.status.Config.Revision != revision {
 		return []finding{{warning, "", fmt.Sprintf("the daemon uses revision %d, and etcd has %d", p.status.Config.Revision, revision), "see overlayd status"}}
 	}
 	return nil
+}
+
+// examineCanary says whether the node is left behind by a staged roll-out.
+func examineCanary(c control.Canary) []finding {
+	if c.Error == "" {
+		return nil
+	}
+	return []finding{{warning, "", "this node " + c.String(), "overlayd hook log --failed; a restart of the daemon tries it again"}}
 }
 
 func lookAtLeases(ctx context.Context, p *patient) (all []finding) {

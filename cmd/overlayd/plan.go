@@ -27,7 +27,8 @@ type plan struct {
 	network  lease.Network
 	external node.External
 	backend  backend
-	inherits bool // what the plan before has made is in place
+	inherits bool            // what the plan before has made is in place
+	failing  map[string]bool // peers for which the hooks of the plan before failed, by subnets; for a trial
 }
 
 // A backend is what connects the subnets, and what its stop does.
@@ -134,8 +135,8 @@ func networks(n lease.Network) []netip.Prefix {
 	return slices.DeleteFunc([]netip.Prefix{n.V4.Network, n.V6.Network}, func(p netip.Prefix) bool { return !p.IsValid() })
 }
 
-// runPlan runs the network of the plan until the context ends.
-func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) error {
+// runPlan runs the network of the plan, on trial unless that is nil, until the context ends.
+func (d *daemon) runPlan(ctx context.Context, p *plan, t *trial, reason hooks.Reason) error {
 	began := time.Now()
 	for _, key := range p.network.Ignored {
 		d.log.Warn("key of the network config has no meaning here", "key", key)
@@ -154,10 +155,14 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, reason hooks.Reason) erro
 	defer remembered.Close()
 	d.state.Configure(p.network.Backend.Type, p.number)
 	d.sayExternal(p.external)
+	observer := hooks.Observer(d.state)
+	if t != nil {
+		observer = t
+	}
 	err = hooks.Run(ctx, hooks.Options{
 		Node: selfOf(p.network, p.external), Watch: d.watchSelf(p),
 		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend.Backend, Reason: reason,
-		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: d.state, Logger: d.log,
+		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: observer, Logger: d.log,
 		Memory: remembered, Effects: p.backend.effects(d.commands),
 		Ready: func(n hooks.Node) error {
 			err := d.ready(n, p.backend, began)

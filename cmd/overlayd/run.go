@@ -72,6 +72,7 @@ type daemon struct {
 	held     holding
 	listener net.Listener // of --listen, nil without
 	state    *control.State
+	rollout  rollout
 	begun    bool // whether this start has come to something, so that what it made stays
 
 	rehearsal bool // hooks are only to show what they would do

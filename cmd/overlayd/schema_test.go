@@ -29,6 +29,7 @@ var outputs = map[string]struct {
 	version int
 	value   any
 }{
+	"config canary":  {1, canaryView{}},
 	"config history": {1, configHistory{}},
 	"doctor":         {1, []finding{}},
 	"events":         {1, control.Event{}}, // a line

@@ -101,7 +101,7 @@ func (s *survey) lookAtConfig(ctx context.Context) error {
 		return err
 	}
 	value, number, err := s.cluster.Config(ctx)
-	place := s.place(revision{value, number})
+	place := s.place(revision{number: number})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return refuse(exitFailed, fmt.Errorf("etcd %s: there is no network config: flannel has none here", s.cluster.ConfigKey()),

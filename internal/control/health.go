@@ -91,6 +91,9 @@ func reasons(s Status) (all []string) {
 	add("node: %s", s.Node.Error)
 	add("etcd: %s", s.Etcd.Problem)
 	add("config: %s", s.Config.Problem)
+	if c := s.Config.Canary; c != nil && c.Error != "" {
+		add("config: %s", c.String())
+	}
 	for _, state := range [...]hooks.PeerState{hooks.PeerRetrying, hooks.PeerRepairing, hooks.PeerLeftOver} {
 		if n := s.count(state); n > 0 {
 			all = append(all, fmt.Sprintf("%d of %d peers %s", n, len(s.Peers), state))

@@ -78,6 +78,7 @@ var (
 	etcdGauge       = describe("overlayd_etcd_up", "Whether etcd answers.")
 	revisionGauge   = describe("overlayd_config_revision", "etcd's revision of the network config in use, 0 for none.")
 	refusedGauge    = describe("overlayd_config_problem", "Whether a newer network config is refused, or one is waited for.")
+	canaryGauge     = describe("overlayd_config_canary", "1 for how the node stands to a config of a staged roll-out, 0 for the others.", "state")
 	unreadableGauge = describe("overlayd_unreadable_leases", "Keys among the leases that are none, and were set aside.")
 	mtuGauge        = describe("overlayd_mtu_bytes", "The MTU of the overlay, 0 before it is known.")
 )
@@ -89,7 +90,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // Describe is part of prometheus.Collector.
 func (gauges) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		infoGauge, stateGauge, readyGauge, peersGauge, etcdGauge, revisionGauge, refusedGauge, unreadableGauge, mtuGauge,
+		infoGauge, stateGauge, readyGauge, peersGauge, etcdGauge, revisionGauge, refusedGauge, canaryGauge, unreadableGauge, mtuGauge,
 	} {
 		to <- d
 	}
@@ -112,6 +113,9 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 	gauge(etcdGauge, truth(s.Etcd.Problem == ""))
 	gauge(revisionGauge, float64(s.Config.Revision))
 	gauge(refusedGauge, truth(s.Config.Problem != ""))
+	for _, state := range []CanaryState{CanaryTrying, CanaryRunning, CanaryWentBack, CanaryRefused} {
+		gauge(canaryGauge, truth(s.Config.Canary != nil && s.Config.Canary.State == state), string(state))
+	}
 	gauge(unreadableGauge, float64(s.Unreadable.Count))
 	gauge(mtuGauge, float64(s.Node.MTU))
 }

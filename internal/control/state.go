@@ -78,7 +78,9 @@ func NewState(f Facts) *State {
 // Configure says which network config the daemon uses from now on, by the type of its backend and etcd's revision. It
 // clears the problem.
 func (s *State) Configure(backend string, revision int64) {
-	s.set(func(t *Status) { t.Config, s.reports = Config{Backend: backend, Revision: revision}, false })
+	s.set(func(t *Status) {
+		t.Config, s.reports = Config{Backend: backend, Revision: revision, Canary: t.Config.Canary}, false
+	})
 	s.tell(Event{Kind: ConfigEvent, Text: fmt.Sprintf("revision %d in use, backend %s", revision, backend)})
 }
 
@@ -92,6 +94,24 @@ func (s *State) SetProblem(text string) {
 	if text != "" && clip(text) != before {
 		s.tell(Event{Kind: ConfigEvent, Text: text})
 	}
+}
+
+// SetCanary says how the node stands to a config of a staged roll-out, since now if that is news, or nil where it has no part in one.
+func (s *State) SetCanary(c *Canary) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.status.Config.Canary
+	if c == nil {
+		s.status.Config.Canary = nil
+		return
+	}
+	now := Canary{c.Revision, c.State, time.Now(), clip(c.Error)}
+	if before != nil && before.Revision == now.Revision && before.State == now.State {
+		now.Since = before.Since
+	} else {
+		s.tell(Event{Kind: ConfigEvent, Text: "this node " + now.String()})
+	}
+	s.status.Config.Canary = &now
 }
 
 // SetMTU says which MTU, in bytes, the subnet file promises.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -55,9 +56,42 @@ type Path struct {
 
 // Config is the network config in use.
 type Config struct {
-	Revision int64  `json:"revision,omitzero"` // etcd's revision of its last change
-	Backend  string `json:"backend,omitzero"`  // its Backend.Type
-	Problem  string `json:"problem,omitzero"`  // why a newer one is not in use, or what is waited for
+	Revision int64   `json:"revision,omitzero"` // etcd's revision of its last change
+	Backend  string  `json:"backend,omitzero"`  // its Backend.Type
+	Problem  string  `json:"problem,omitzero"`  // why a newer one is not in use, or what is waited for
+	Canary   *Canary `json:"canary,omitempty"`  // absent where this node has no part in a staged roll-out
+}
+
+// A Canary is how this node stands to a config that it is to try before others, or that others have tried before it.
+type Canary struct {
+	Revision int64       `json:"revision"` // etcd's revision of that config
+	State    CanaryState `json:"state"`
+	Since    time.Time   `json:"since"`
+	Error    string      `json:"error,omitzero"` // why it is not in use
+}
+
+// A CanaryState is how a node stands to a config of a staged roll-out, in a person's words.
+type CanaryState string
+
+// The states of a canary.
+const (
+	CanaryTrying   CanaryState = "trying"    // its hooks run, or are retried for some peers
+	CanaryRunning  CanaryState = "running"   // they have succeeded, but for peers that they failed for under the config before
+	CanaryWentBack CanaryState = "went back" // they failed, and the node uses the config of before
+	CanaryRefused  CanaryState = "refused"   // the node cannot use it, and has not tried
+)
+
+// String says it in a sentence's end, after the node.
+func (c Canary) String() string {
+	switch c.State {
+	case CanaryTrying:
+		return fmt.Sprintf("tries revision %d before others", c.Revision)
+	case CanaryRunning:
+		return fmt.Sprintf("runs revision %d before others", c.Revision)
+	case CanaryWentBack:
+		return fmt.Sprintf("went back from revision %d: %s", c.Revision, c.Error)
+	}
+	return fmt.Sprintf("refuses revision %d: %s", c.Revision, c.Error)
 }
 
 // Etcd is the store of the leases.

@@ -55,6 +55,9 @@ func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 	if s.Config.Revision > 0 {
 		writeField(b, "config", fmt.Sprintf("revision %d", s.Config.Revision))
 	}
+	if c := s.Config.Canary; c != nil {
+		writeField(b, "canary", printable(c.String()))
+	}
 	writeField(b, "problem", printable(s.Config.Problem))
 	writeField(b, "peers", s.countPeers())
 	if u := s.Unreadable; u.Count > 0 {

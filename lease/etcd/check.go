@@ -78,7 +78,9 @@ func (s *Store) firstRead(ctx context.Context) (read ConfigRead, err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		read, err = s.tryConfig(ctx, checkPatience)
+		ctx, cancel := context.WithTimeout(ctx, checkPatience)
+		defer cancel()
+		read, err = s.tryConfig(ctx)
 	}()
 	select {
 	case <-ended:

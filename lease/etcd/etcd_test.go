@@ -277,11 +277,11 @@ func TestConfig(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	changes, done := make(chan change, 10), make(chan error, 1)
 	go func() {
-		done <- store.WatchConfig(ctx, etcd.ConfigRead{}, func(value []byte, revision int64) error {
-			if value == nil {
-				value = []byte("absent")
+		done <- store.WatchConfig(ctx, etcd.ConfigRead{}, func(c etcd.Configs) error {
+			if c.Value == nil {
+				c.Value = []byte("absent")
 			}
-			changes <- change{string(value), revision}
+			changes <- change{string(c.Value), c.Revision}
 			return nil
 		}, nil)
 	}()

@@ -19,12 +19,15 @@ func NodeGrants(prefix string) []Grant { return grants(prefix, false) }
 // OperatorGrants are the rights of NodeGrants and those of writing the network config and its history.
 func OperatorGrants(prefix string) []Grant {
 	s := Store{prefix: path.Join("/", prefix)}
-	return append(grants(prefix, true), Grant{Key: s.history(), Prefix: true, Write: true})
+	return append(grants(prefix, true)[:2], Grant{Key: s.history(), Prefix: true, Write: true})
 }
 
 func grants(prefix string, writeConfig bool) []Grant {
 	s := Store{prefix: path.Join("/", prefix)}
-	return []Grant{{Key: s.ConfigKey(), Write: writeConfig}, {Key: s.subnets(), Prefix: true, Write: true}}
+	return []Grant{
+		{Key: s.ConfigKey(), Write: writeConfig}, {Key: s.subnets(), Prefix: true, Write: true},
+		{Key: s.stagedKey()}, {Key: s.reports(), Prefix: true, Write: true},
+	}
 }
 
 // End is the end of the range of keys, as etcd's RPCs want it: "" for one key alone.

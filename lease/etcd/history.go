@@ -63,8 +63,9 @@ func (s *Store) ReplaceConfig(ctx context.Context, value []byte, revision int64,
 	return now, nil
 }
 
-func (s *Store) replace(ctx context.Context, value []byte, revision int64, author Author) (int64, error) {
-	overtaken := fmt.Errorf("not as it was at revision %d any more: %w", revision, fs.ErrExist)
+// replace writes the value if the config is of that revision, and the rest holds too.
+func (s *Store) replace(ctx context.Context, value []byte, revision int64, author Author, rest ...clientv3.Cmp) (int64, error) {
+	overtaken := overtaken(revision)
 	seen, err := s.readHistory(ctx, clientv3.WithKeysOnly())
 	if err != nil {
 		return 0, err
@@ -76,8 +77,8 @@ func (s *Store) replace(ctx context.Context, value []byte, revision int64, autho
 	if err != nil {
 		return 0, err
 	}
-	same := clientv3.Compare(clientv3.ModRevision(s.ConfigKey()), "=", revision)
-	resp, err := s.client.Txn(ctx).If(same).Then(append(ops, clientv3.OpPut(s.ConfigKey(), string(value)))...).Commit()
+	same := append(rest, clientv3.Compare(clientv3.ModRevision(s.ConfigKey()), "=", revision))
+	resp, err := s.client.Txn(ctx).If(same...).Then(append(ops, clientv3.OpPut(s.ConfigKey(), string(value)))...).Commit()
 	if err != nil {
 		return 0, err
 	}
@@ -85,6 +86,11 @@ func (s *Store) replace(ctx context.Context, value []byte, revision int64, autho
 		return 0, overtaken
 	}
 	return resp.Header.Revision, nil
+}
+
+// overtaken is the error of those who write over a revision that has been replaced meanwhile.
+func overtaken(revision int64) error {
+	return fmt.Errorf("not as it was at revision %d any more: %w", revision, fs.ErrExist)
 }
 
 // remembering is what else to write when the value replaces the config that was seen.

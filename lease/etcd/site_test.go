@@ -252,7 +252,7 @@ func (s *site) start(tb testing.TB, peers int) int {
 	}
 	known := make(chan struct{}, 1)
 	watches.Go(func() error {
-		return s.stores[0].WatchConfig(ctx, read, func([]byte, int64) error { known <- struct{}{}; return nil }, nil)
+		return s.stores[0].WatchConfig(ctx, read, func(etcd.Configs) error { known <- struct{}{}; return nil }, nil)
 	})
 	<-known
 	m := lease.NewManager(s.stores[0], parse(tb, `{"Network":"10.0.0.0/8"}`), lease.ManagerOptions{NodeID: "late"})

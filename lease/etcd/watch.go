@@ -73,7 +73,7 @@ type pace struct {
 func (s *Store) follow(ctx context.Context, t topic, trouble func(error)) error {
 	for failures := 0; ; failures++ {
 		listed, err := s.followOnce(ctx, t)
-		if refused, ok := errors.AsType[setError](err); ok {
+		if refused, ok := errors.AsType[finalError](err); ok {
 			return refused.error
 		}
 		if ctx.Err() != nil {
@@ -99,8 +99,8 @@ func spread(failures, keys int) time.Duration {
 	return min((first+time.Duration(keys)*perKey)<<min(failures, 8), limit)
 }
 
-// A setError is what the caller's function refused with, as opposed to trouble with etcd.
-type setError struct{ error }
+// A finalError ends following, such as what the caller's function refused with, as opposed to trouble that it gets over.
+type finalError struct{ error }
 
 // followOnce lists and watches until something goes wrong, and reports whether the list succeeded.
 func (s *Store) followOnce(ctx context.Context, t topic) (listed bool, err error) {
@@ -109,7 +109,7 @@ func (s *Store) followOnce(ctx context.Context, t topic) (listed bool, err error
 		return false, err
 	}
 	if err := t.set(); err != nil {
-		return true, setError{err}
+		return true, finalError{err}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.connected(ctx) })
@@ -176,7 +176,7 @@ func takeIn(t topic, resp clientv3.WatchResponse, more <-chan clientv3.WatchResp
 		return nil
 	}
 	if err := t.set(); err != nil {
-		return setError{err}
+		return finalError{err}
 	}
 	return nil
 }
