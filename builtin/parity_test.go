@@ -26,7 +26,16 @@ import (
 	"github.com/overlayd/overlayd/internal/netns"
 )
 
-func TestMain(m *testing.M) { os.Exit(netns.MainInside(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(memberVariable); dir != "" {
+		if err := beMember(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(netns.MainInside(m))
+}
 
 // An example is a network config with the five hooks of its extension backend.
 type example struct {

@@ -18,10 +18,10 @@ type converger struct {
 	*runner
 	node     Node
 	peers    map[key]*peer
+	unwanted map[*peer]bool // those that no lease stands for, whose hooks have yet to take them back
 	queue    queue
-	listed   bool            // the first complete list has come
-	lists    int             // how many have
-	order    []*peer         // of the last one
+	listed   bool            // the first complete set has come
+	set      lease.Peers     // the last one
 	running  int             // hooks, or calls of a Syncer
 	removing int             // those of them that are the first try of a SubnetRemove
 	ended    chan []endedRun // has room for all that are running
@@ -49,13 +49,13 @@ func (r endedRun) isMove() bool {
 func newConverger(r *runner, node Node) *converger {
 	return &converger{
 		runner: r, node: node, tries: removeTries, swaps: isSyncer(r.Backend),
-		peers: make(map[key]*peer), ended: make(chan []endedRun, r.Concurrency),
+		peers: make(map[key]*peer), unwanted: make(map[*peer]bool), ended: make(chan []endedRun, r.Concurrency),
 	}
 }
 
 // converge runs hooks until the context ends, whose error it returns, or the node's own hooks have to run again, which is
 // errStale. Without sets it ends when no hook is due. The last hook has returned when it does.
-func (c *converger) converge(ctx context.Context, sets <-chan []lease.Lease, damage <-chan []string) error {
+func (c *converger) converge(ctx context.Context, sets <-chan lease.Peers, damage <-chan []string) error {
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	turn := time.NewTicker(TurnInterval)
@@ -240,8 +240,14 @@ func (c *converger) finishOne(ctx context.Context, run endedRun, alone bool) {
 // update puts the peer where it belongs after a change, which may be nowhere, and tells the observer.
 func (c *converger) update(p *peer) {
 	c.queue.place(p)
+	if p.wanted != nil {
+		delete(c.unwanted, p)
+	} else {
+		c.unwanted[p] = true
+	}
 	if p.wanted == nil && p.applied == nil && !p.busy {
 		delete(c.peers, p.key)
+		delete(c.unwanted, p)
 		p.gone = true
 		c.Observer.ObserveGone(p.lease())
 		return

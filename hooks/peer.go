@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/heap"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/overlayd/overlayd/lease"
@@ -13,6 +14,22 @@ import (
 type key struct{ v4, v6 netip.Prefix }
 
 func keyOf(l lease.Lease) key { return key{l.V4.Subnet, l.V6.Subnet} }
+
+// keyOfScope is the key of the peer whose scope has the name, the zero key where that is no peer's.
+func keyOfScope(name string) (k key) {
+	for subnet := range strings.SplitSeq(name, ",") {
+		p, err := netip.ParsePrefix(subnet)
+		switch {
+		case err != nil:
+			return key{}
+		case p.Addr().Is4():
+			k.v4 = p
+		default:
+			k.v6 = p
+		}
+	}
+	return k
+}
 
 func (k key) compare(o key) int {
 	if c := k.v4.Compare(o.v4); c != 0 {
@@ -36,7 +53,6 @@ type peer struct {
 	pace       *pace     // of its repairs, nil before the first
 	joined     Reason    // why SubnetAdd is due, if it has not failed yet
 	changes    int       // of wanted, so that a run knows whether it is out of date
-	list       int       // the last list that it was in
 	failures   int       // of the due hook, in a row
 	next       time.Time // when it may run, in the past or zero for at once; zero while it runs
 	err        error
@@ -53,7 +69,7 @@ func (p *peer) want(l *lease.Lease, joined Reason) {
 	p.failures, p.next, p.err = 0, time.Time{}, nil
 }
 
-// retain takes what is wanted, and equal to what was before, from the newest list: no older one need be kept for its sake.
+// retain takes what is wanted, and equal to what was before, from the newest set: what was before need not be kept in memory.
 func (p *peer) retain(l *lease.Lease) {
 	if p.applied != nil && (p.applied == p.wanted || p.applied.Equal(*l)) {
 		p.applied = l

@@ -49,9 +49,9 @@ func (c *converger) damaged(scopes []string) {
 	for _, name := range scopes {
 		lost[name] = true
 	}
-	for _, p := range c.peers {
-		scope := p.lease().String()
-		if !lost[scope] {
+	for scope := range lost {
+		p := c.peers[keyOfScope(scope)]
+		if p == nil {
 			continue
 		}
 		if p.damaged(c.backoff) {

@@ -30,9 +30,9 @@ type Leases interface {
 	// Republish changes what the lease that is held says to the public addresses, data and backend type of want, and returns
 	// what it is to say. It does not wait for the store: Hold writes it.
 	Republish(want lease.Lease) (lease.Lease, error)
-	// Peers calls set with the complete list of the other nodes' leases, at once and after each change, until the
-	// context ends. The list is set's to keep.
-	Peers(ctx context.Context, set func([]lease.Lease) error) error
+	// Peers calls set with the complete set of the other nodes' leases, at once and after each change, until the
+	// context ends.
+	Peers(ctx context.Context, set func(lease.Peers) error) error
 }
 
 // An Ending is what becomes of a backend when the daemon stops.
@@ -222,7 +222,7 @@ func (r *runner) serve(ctx context.Context, node Node) error {
 // hold holds the lease and converges the peers until one of them fails or the context ends. The lease is held while the node's
 // own hooks run again, too: they need no store.
 func (r *runner) hold(ctx context.Context, peers *converger) error {
-	sets := make(chan []lease.Lease, 1)
+	sets := make(chan lease.Peers, 1)
 	g, up := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.Leases.Hold(up) })
 	g.Go(func() error { return r.Leases.Peers(up, newestWins(sets)) })
@@ -239,7 +239,7 @@ func (r *runner) hold(ctx context.Context, peers *converger) error {
 }
 
 // converge converges the peers, and has damage repaired that somebody does meanwhile.
-func (r *runner) converge(ctx context.Context, peers *converger, sets <-chan []lease.Lease) error {
+func (r *runner) converge(ctx context.Context, peers *converger, sets <-chan lease.Peers) error {
 	r.Observer.ObserveNode(NodeStatus{Phase: NodeUp, Node: peers.node})
 	damage := make(chan []string, 1)
 	g, up := errgroup.WithContext(ctx)
@@ -278,10 +278,10 @@ func joined(box chan []string) func([]string) {
 	}
 }
 
-// newestWins returns a function that leaves a list in box, in place of the list that nobody has taken yet. Thereby a
+// newestWins returns a function that leaves a set in box, in place of the set that nobody has taken yet. Thereby a
 // slow hook never holds up those who watch the leases. It is box's only sender.
-func newestWins(box chan []lease.Lease) func([]lease.Lease) error {
-	return func(set []lease.Lease) error {
+func newestWins(box chan lease.Peers) func(lease.Peers) error {
+	return func(set lease.Peers) error {
 		select {
 		case <-box:
 		default:

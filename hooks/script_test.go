@@ -67,7 +67,7 @@ type script struct {
 	options Options
 	done    chan error // Run's result
 	began   time.Time
-	sets    chan []lease.Lease
+	sets    chan lease.Peers
 	lost    chan error
 
 	mu       sync.Mutex
@@ -94,7 +94,7 @@ type behaviour struct {
 
 func runScript(t *testing.T, text string) string {
 	s := &script{
-		t: t, began: time.Now(), sets: make(chan []lease.Lease), lost: make(chan error),
+		t: t, began: time.Now(), sets: make(chan lease.Peers), lost: make(chan error),
 		behave: map[string]*behaviour{}, peers: map[string]PeerStatus{}, busy: map[string]int{},
 		memory: map[string]lease.Lease{},
 	}
@@ -152,9 +152,10 @@ func (s *script) verb(name string, args []string) {
 		s.done = make(chan error, 1)
 		go func() { s.done <- Run(s.ctx, s.options) }()
 	case "peers": // SUBNET=DATA...: all there are
-		set := []lease.Lease{}
+		var set lease.Peers
 		for _, arg := range args {
-			set = append(set, peerLease(arg))
+			peer := peerLease(arg)
+			set = set.With(&peer)
 		}
 		s.sets <- set
 	case "fail": // HOOK [SUBNET] N: so many next runs
@@ -339,7 +340,7 @@ func (s *script) Hold(ctx context.Context) error {
 	}
 }
 
-func (s *script) Peers(ctx context.Context, set func([]lease.Lease) error) error {
+func (s *script) Peers(ctx context.Context, set func(lease.Peers) error) error {
 	for {
 		select {
 		case peers := <-s.sets:

@@ -2,81 +2,65 @@ package hooks
 
 import (
 	"context"
+	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/overlayd/overlayd/lease"
 )
 
-// want takes in the complete list of peers, which is the converger's from then on.
-func (c *converger) want(ctx context.Context, set []lease.Lease) {
+// want takes in the complete set of peers.
+func (c *converger) want(ctx context.Context, set lease.Peers) {
 	joined, first := Join, !c.listed
 	if first {
 		joined = Start
 	}
-	c.listed = true
-	c.lists++
-	order := make([]*peer, len(set))
-	var strange []int // where in the list those are that were not known
-	next, known := 0, 0
-	for i := range set {
-		if order[i] = c.find(keyOf(set[i]), &next); order[i] == nil {
-			strange = append(strange, i)
-			continue
+	var strange, gone []*lease.Lease
+	for was, is := range set.Since(c.set) {
+		if is == nil {
+			gone = append(gone, was)
+		} else if p := c.peers[keyOf(*is)]; p != nil {
+			c.wantOne(p, is, joined)
+		} else {
+			strange = append(strange, is)
 		}
-		if order[i].list != c.lists {
-			known++
-		}
-		c.wantOne(order[i], &set[i], joined)
 	}
-	missing := c.missing(len(c.peers) - known)
-	heirs := c.inherit(missing, strange, set)
-	for _, i := range strange {
-		p := heirs[i]
+	c.listed, c.set = true, set
+	c.inherit(gone, strange)
+	for _, l := range strange {
+		p := c.peers[keyOf(*l)]
 		if p == nil {
-			p = c.add(keyOf(set[i]))
+			p = c.add(keyOf(*l))
 		}
-		order[i] = p
-		c.wantOne(p, &set[i], joined)
+		c.wantOne(p, l, joined)
 	}
-	c.order = order
-	for _, p := range missing {
-		if p.list == c.lists || p.wanted == nil && !first {
-			continue
+	for _, l := range gone {
+		p := c.peers[keyOf(*l)]
+		if p == nil {
+			continue // it goes on with other subnets
 		}
 		p.want(nil, Leave)
 		c.update(p)
-		if p.gone && !first {
+		if p.gone {
 			c.clear(ctx, p)
 		}
 	}
 	if first {
+		for p := range c.unwanted { // an earlier process knew them
+			p.want(nil, Leave)
+			c.update(p)
+		}
 		c.clearStrangers(ctx)
 		c.Observer.ObserveListed()
 	}
 }
 
-// missing are the peers that the list does not have, which are so many, or fewer when some are gone meanwhile. Those that are leaving
-// are among them.
-func (c *converger) missing(most int) (missing []*peer) {
-	if most == 0 {
-		return nil
-	}
-	for _, p := range c.peers {
-		if p.list != c.lists {
-			missing = append(missing, p)
-		}
-	}
-	return missing
-}
-
-// wantOne takes in what the list says of one peer.
+// wantOne takes in what the set says of one peer.
 func (c *converger) wantOne(p *peer, l *lease.Lease, joined Reason) {
-	p.list = c.lists
 	switch {
 	case p.wanted == nil:
 		p.want(l, joined)
-	case p.wanted == l || p.wanted.Equal(*l):
+	case p.wanted.Equal(*l):
 		p.retain(l)
 		return
 	default:
@@ -85,31 +69,23 @@ func (c *converger) wantOne(p *peer, l *lease.Lease, joined Reason) {
 	c.update(p)
 }
 
-// find is the peer with the key, nil when none has it. Lists are in one order, so that it is the next of the last list, unless one
-// has come or gone.
-func (c *converger) find(k key, next *int) *peer {
-	for skip := range 2 {
-		if i := *next + skip; i < len(c.order) && c.order[i].key == k && !c.order[i].gone {
-			*next = i + 1
-			return c.order[i]
-		}
-	}
-	return c.peers[k]
-}
-
 // add makes a peer of which nothing is known yet.
 func (c *converger) add(k key) *peer {
 	p := &peer{key: k, swaps: c.swaps, queueIndex: -1}
-	c.peers[k] = p
+	c.peers[k], c.unwanted[p] = p, true
 	return p
 }
 
 // inherit finds the peers that go on with some of their subnets, as all do when the network gets another address family, and
-// returns them by their places in the list. Their packets of the other family are not to be harmed. Only a backend that can swap
-// has such peers: to any other they are one that leaves and one that joins.
-func (c *converger) inherit(missing []*peer, strange []int, set []lease.Lease) map[int]*peer {
-	if !c.swaps || len(missing) == 0 || len(strange) == 0 {
-		return nil
+// makes each go by the new ones. Their packets of the other family are not to be harmed. Only a backend that can swap has such
+// peers: to any other they are one that leaves and one that joins.
+func (c *converger) inherit(gone, strange []*lease.Lease) {
+	if !c.swaps || len(strange) == 0 || len(gone)+len(c.unwanted) == 0 {
+		return
+	}
+	missing := slices.Collect(maps.Keys(c.unwanted))
+	for _, l := range gone {
+		missing = append(missing, c.peers[keyOf(*l)])
 	}
 	by := make(map[netip.Prefix]*peer, 2*len(missing))
 	slices.SortFunc(missing, func(a, b *peer) int { return a.compare(b.key) })
@@ -120,23 +96,22 @@ func (c *converger) inherit(missing []*peer, strange []int, set []lease.Lease) m
 			}
 		}
 	}
-	heirs := make(map[int]*peer)
-	for _, i := range strange {
-		for half := range set[i].Paths() {
+	heirs := make(map[*peer]bool)
+	for _, l := range strange {
+		for half := range l.Paths() {
 			p := by[half.Subnet]
-			if p == nil || c.peers[p.key] != p || p.list == c.lists {
+			if p == nil || heirs[p] {
 				continue
 			}
+			heirs[p] = true
 			c.Observer.ObserveGone(p.lease())
 			c.queue.leave(p) // whose order its key may change
 			delete(c.peers, p.key)
-			p.key, p.list = keyOf(set[i]), c.lists
+			p.key = keyOf(*l)
 			c.peers[p.key] = p
-			heirs[i] = p
 			break
 		}
 	}
-	return heirs
 }
 
 // isSyncer reports whether the backend is a Syncer.

@@ -116,13 +116,17 @@ func (m *Manager) giveUp(ctx context.Context) error {
 
 // unfit says why the node's record cannot stay, or nothing.
 func (a *acquisition) unfit(r Record) string {
-	others := slices.DeleteFunc(slices.Clone(a.listed.Records), func(o Record) bool {
-		return o.Revision == r.Revision || o.Revision > r.Revision && !r.Reserved() || a.owns(o.Lease)
-	})
+	var older []*Record
+	for o := range a.listed.Records.All() {
+		if o.Revision != r.Revision && (o.Revision < r.Revision || r.Reserved()) && !a.owns(o.Lease) {
+			older = append(older, o)
+		}
+	}
+	others := Snapshot{Records: NewSet(older...)}
 	switch {
 	case !a.fits(r.Lease):
 		return "does not fit the network"
-	case len(Snapshot{Records: others}.Free([]Lease{r.Lease})) > 0:
+	case len(others.Free([]Lease{r.Lease})) > 0:
 		return ""
 	case r.Reserved(): // without a look at who has the subnets
 		return "overlaps another node's lease"
@@ -133,7 +137,7 @@ func (a *acquisition) unfit(r Record) string {
 // moved is subnets for a node whose record cannot stay: those that can, and new ones in place of the others.
 func (a *acquisition) moved(ctx context.Context, old Record) (l Lease, err error) {
 	others := a.listed
-	others.Records = slices.DeleteFunc(slices.Clone(a.listed.Records), func(r Record) bool { return r.Key() == old.Key() })
+	others.Records = others.Records.Without(&old)
 	taken := others.Taken()
 	for _, half := range []struct {
 		pool Pool
@@ -183,7 +187,7 @@ func (a *acquisition) exhausted(ctx context.Context, p Pool, s Snapshot) error {
 	}
 	var leases []Record
 	reserved := 0
-	for _, r := range s.Records {
+	for _, r := range s.List() {
 		switch {
 		case len(p.spans([]netip.Prefix{r.V4.Subnet, r.V6.Subnet})) == 0:
 		case r.Reserved():

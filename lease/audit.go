@@ -20,11 +20,11 @@ type Finding struct {
 // expiries are those of the records, or none.
 func Audit(n Network, s Snapshot, expiries []Expiry) []Finding {
 	var findings []Finding
-	for _, u := range s.Unreadable {
+	for u := range s.Unreadable.All() {
 		findings = append(findings, Finding{"unreadable", []string{u.Key}, u.Err.Error()})
 	}
 	nodes, addresses := map[string][]string{}, map[string][]string{}
-	for i, r := range s.Records {
+	for i, r := range s.List() {
 		if err := n.Admits(r.Lease); err != nil {
 			findings = append(findings, Finding{"misplaced", []string{r.Key()}, err.Error()})
 		}
@@ -98,10 +98,10 @@ func overlapping(s Snapshot) []Finding {
 			}
 		}
 	}
-	for _, r := range s.Records {
+	for r := range s.Records.All() {
 		hold(r.Key(), r.V4.Subnet, r.V6.Subnet)
 	}
-	for _, u := range s.Unreadable {
+	for u := range s.Unreadable.All() {
 		v4, v6, _ := ParseKey(u.Key)
 		hold(u.Key, v4, v6)
 	}

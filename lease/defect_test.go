@@ -72,8 +72,8 @@ func TestDefect05TurningIPv6OnKeepsIPv4Subnets(t *testing.T) {
 			w.Errorf("got %s and %s after %s and %s", a, b, ours, flannels)
 		}
 		s, _ := w.store.Load(w.Context())
-		if len(s.Records) != 3 {
-			w.Errorf("got %v, want the lease of IPv4 alone among three", s.Records)
+		if s.Records.Len() != 3 {
+			w.Errorf("got %v, want the lease of IPv4 alone among three", s.List())
 		}
 	})
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -89,16 +88,13 @@ func (m *Manager) restore(ctx context.Context) error {
 // its place, does not.
 func (m *Manager) foreign(s Snapshot) error {
 	own := m.ownRecord()
-	for _, r := range s.Records {
-		if r.Key() != own.Key() {
-			continue
-		}
+	if r := s.Records.Get(&own); r != nil {
 		if m.owns(r.Lease) || r.NodeID == "" && m.sameAddress(r.Lease, own.Lease) {
 			return nil
 		}
 		return fmt.Errorf("%w: the node at %s has overwritten it", ErrLost, r.publicIP())
 	}
-	s.Unreadable = slices.DeleteFunc(slices.Clone(s.Unreadable), func(u Unreadable) bool { return u.Key == own.Key() })
+	s.Unreadable = s.Unreadable.Without(&Unreadable{Key: own.Key()})
 	if len(s.Free([]Lease{own.Lease})) == 0 {
 		return fmt.Errorf("%w: another node has taken the subnet", ErrLost)
 	}
@@ -109,24 +105,20 @@ func (m *Manager) foreign(s Snapshot) error {
 // date.
 func (m *Manager) rewrite(ctx context.Context, s Snapshot) (Record, error) {
 	own, want := m.ownRecord(), m.wanted()
-	for _, r := range s.Records {
+	if r := s.Records.Get(&own); r != nil {
 		switch {
-		case r.Key() != own.Key():
-			continue
 		case r.Equal(want):
-			return r, m.store.Renew(ctx, r)
+			return *r, m.store.Renew(ctx, *r)
 		case r.Revision == own.Revision:
 			m.o.Logger.Info("own lease says something new", "subnet", want.String(), "public", want.publicIP())
 		default:
 			m.o.Logger.Warn("own lease was overwritten in the store, writing it again", "subnet", want.String())
 		}
-		return m.store.Update(ctx, r, m.o.TTL, want)
+		return m.store.Update(ctx, *r, m.o.TTL, want)
 	}
-	for _, u := range s.Unreadable {
-		if u.Key == own.Key() {
-			m.o.Logger.Warn("own lease was overwritten with what is none, deleting that", "subnet", own.Lease.String(), "err", u.Err)
-			return Record{}, cmp.Or(m.store.Delete(ctx, Record{Lease: own.Lease, Revision: u.Revision}), ErrTaken)
-		}
+	if u := s.Unreadable.Get(&Unreadable{Key: own.Key()}); u != nil {
+		m.o.Logger.Warn("own lease was overwritten with what is none, deleting that", "subnet", own.Lease.String(), "err", u.Err)
+		return Record{}, cmp.Or(m.store.Delete(ctx, Record{Lease: own.Lease, Revision: u.Revision}), ErrTaken)
 	}
 	m.o.Logger.Warn("own lease was gone from the store, taking it again", "subnet", own.Lease.String())
 	return m.store.Create(ctx, s, m.o.TTL, want)

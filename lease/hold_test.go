@@ -35,7 +35,7 @@ func TestAHeldLeaseOutlivesItsTTLAndAnOutage(t *testing.T) {
 func TestALeaseThatWasLostIsTakenAgain(t *testing.T) {
 	for name, lose := range map[string]func(w *world, own lease.Lease){
 		"deleted":                  func(w *world, own lease.Lease) { w.store.Remove(own.Key()) },
-		"expired":                  func(w *world, own lease.Lease) { s, _ := w.store.Load(w.Context()); w.store.Expire(s.Records[0]) },
+		"expired":                  func(w *world, own lease.Lease) { s, _ := w.store.Load(w.Context()); w.store.Expire(s.List()[0]) },
 		"overwritten with garbage": func(w *world, own lease.Lease) { w.store.Put(own.Key(), "x") },
 		"expired during a long outage": func(w *world, own lease.Lease) {
 			w.store.Break(errors.New("nobody there"))

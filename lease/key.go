@@ -22,6 +22,14 @@ func (l Lease) Key() string {
 	return key
 }
 
+// Compare orders leases by their subnets, and so by their Key.
+func (l *Lease) Compare(o *Lease) int {
+	if c := l.V4.Subnet.Compare(o.V4.Subnet); c != 0 {
+		return c
+	}
+	return l.V6.Subnet.Compare(o.V6.Subnet)
+}
+
 // sameKey reports whether both have one Key.
 func (l Lease) sameKey(o *Lease) bool {
 	return l.V4.Subnet == o.V4.Subnet && l.V6.Subnet == o.V6.Subnet

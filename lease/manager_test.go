@@ -255,7 +255,7 @@ func TestSubnetsStayWhenTheNetworkGivesAwayOthers(t *testing.T) {
 					}
 				}
 				s, err := w.store.Load(w.Context())
-				if err != nil || len(s.Records) != 4 {
+				if err != nil || s.Records.Len() != 4 {
 					w.Errorf("the store holds %v, %v", s.Records, err)
 				}
 				late := w.manager("late")

@@ -179,8 +179,8 @@ func (s step) lease() lease.Lease {
 
 // key is one that was in the store, mostly.
 func (m *model) key(s step) string {
-	if s.Key < len(m.before.Records) {
-		return m.before.Records[s.Key].Key()
+	if s.Key < m.before.Records.Len() {
+		return m.before.List()[s.Key].Key()
 	}
 	return s.lease().Key()
 }
@@ -223,10 +223,10 @@ func (m *model) reserveOver(s step) {
 
 // change is what flannel does at a restart.
 func (m *model) change(s step) {
-	if s.Key >= len(m.before.Records) || m.before.Records[s.Key].NodeID != "" {
+	if s.Key >= m.before.Records.Len() || m.before.List()[s.Key].NodeID != "" {
 		return
 	}
-	old, l := m.before.Records[s.Key], s.lease()
+	old, l := m.before.List()[s.Key], s.lease()
 	l.V4.Subnet, l.V6.Subnet = old.V4.Subnet, old.V6.Subnet
 	if _, err := m.store.Update(m.ctx, old, 24*time.Hour, l); err == nil {
 		m.touch(old.Key())
@@ -234,9 +234,9 @@ func (m *model) change(s step) {
 }
 
 func (m *model) expire(s step) {
-	if s.Key < len(m.before.Records) {
-		m.touch(m.before.Records[s.Key].Key())
-		m.store.Expire(m.before.Records[s.Key])
+	if s.Key < m.before.Records.Len() {
+		m.touch(m.before.List()[s.Key].Key())
+		m.store.Expire(m.before.List()[s.Key])
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 // one that fits the network goes first.
 func (m *Manager) mine(s Snapshot, want Lease) (mine Record, found bool) {
 	best := 0
-	for _, r := range s.Records {
+	for r := range s.Records.All() {
 		rank := 0
 		switch {
 		case m.owns(r.Lease):
@@ -25,7 +25,7 @@ func (m *Manager) mine(s Snapshot, want Lease) (mine Record, found bool) {
 			rank += 2
 		}
 		if rank > best {
-			mine, best = r, rank
+			mine, best = *r, rank
 		}
 	}
 	return mine, best > 0

@@ -101,7 +101,7 @@ func TestWhatIsNoPeerIsSetAside(t *testing.T) {
 		}
 		var s seen
 		stop := w.holding(m, s.set)
-		s.want(w.T, "10.3.100.0/24 10.3.100.0/24 10.3.2.0/24 10.3.3.0/24")
+		s.want(w.T, "10.3.2.0/24 10.3.3.0/24 10.3.100.0/24")
 		if len(told) != 1 {
 			w.Fatalf("told %d times what is set aside, want once", len(told))
 		}
@@ -137,7 +137,7 @@ func TestPeersEndsWithTheErrorOfSet(t *testing.T) {
 		m := w.manager("a")
 		w.acquire(m, node(1))
 		refused := errors.New("refused")
-		if err := m.Peers(w.Context(), func([]lease.Lease) error { return refused }); !errors.Is(err, refused) {
+		if err := m.Peers(w.Context(), func(lease.Peers) error { return refused }); !errors.Is(err, refused) {
 			w.Errorf("got %v, want the error of set", err)
 		}
 	})

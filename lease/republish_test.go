@@ -42,8 +42,8 @@ func TestANewAddressIsPublishedOnTheSameSubnet(t *testing.T) {
 				w.holds(own.Key()+" a", other.Own().Key()+" b")
 				w.store.Remove(own.Key())
 				time.Sleep(time.Minute)
-				if now, _ := w.store.Load(w.Context()); !now.Records[0].Equal(m.Own()) {
-					w.Errorf("taken again it says %+v, want %+v", now.Records[0], m.Own())
+				if now, _ := w.store.Load(w.Context()); !now.List()[0].Equal(m.Own()) {
+					w.Errorf("taken again it says %+v, want %+v", now.List()[0], m.Own())
 				}
 				stop()
 				stopOther()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 )
 
 // Reserve sets the subnets of a lease aside for the node that it names by identity, by public address, or by both. A lease
@@ -19,12 +18,12 @@ func Reserve(ctx context.Context, store Store, n Network, l Lease) (Record, erro
 		if err != nil {
 			return Record{}, err
 		}
-		i := slices.IndexFunc(s.Records, func(r Record) bool { return r.Key() == l.Key() })
+		have := s.Records.Get(&Record{Lease: l})
 		switch {
-		case i >= 0 && !s.Records[i].SameNode(l):
-			return Record{}, fmt.Errorf("reserve %s: %w by %s", l, ErrTaken, s.Records[i].holder())
-		case i >= 0:
-			r, err := store.Update(ctx, s.Records[i], 0, s.Records[i].naming(l))
+		case have != nil && !have.SameNode(l):
+			return Record{}, fmt.Errorf("reserve %s: %w by %s", l, ErrTaken, have.holder())
+		case have != nil:
+			r, err := store.Update(ctx, *have, 0, have.naming(l))
 			if !errors.Is(err, ErrLost) {
 				return r, err
 			}

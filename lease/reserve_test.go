@@ -216,7 +216,7 @@ func TestAuditFindsLeasesWithoutANode(t *testing.T) {
 			if err != nil {
 				w.Fatal(err)
 			}
-			expiries, err := w.store.Expiries(w.Context(), s.Records...)
+			expiries, err := w.store.Expiries(w.Context(), s.List()...)
 			if err != nil {
 				w.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -38,6 +39,9 @@ type Record struct {
 	ID       int64 // names what keeps the record from expiring; 0 for a reservation
 }
 
+// Compare orders records by their subnets.
+func (r *Record) Compare(o *Record) int { return r.Lease.Compare(&o.Lease) }
+
 // Reserved reports whether the record never expires: somebody set the subnet aside for the node at its public IP.
 func (r Record) Reserved() bool { return r.ID == 0 }
 
@@ -54,22 +58,33 @@ type Unreadable struct {
 	Revision int64  // of the last write to it
 }
 
+// Compare orders what is unreadable by its keys.
+func (u *Unreadable) Compare(o *Unreadable) int { return strings.Compare(u.Key, o.Key) }
+
+// same reports whether both say the same of one key.
+func (u *Unreadable) same(o *Unreadable) bool {
+	return u.Key == o.Key && u.Err.Error() == o.Err.Error()
+}
+
 // A Snapshot is all that a Store holds at one revision.
 type Snapshot struct {
 	Revision   int64
-	Records    []Record // sorted by key
-	Unreadable []Unreadable
+	Records    Set[*Record]
+	Unreadable Set[*Unreadable]
 }
+
+// List returns the records, sorted by their subnets.
+func (s Snapshot) List() []Record { return List(s.Records) }
 
 // Taken returns all subnets that somebody holds, also those of records whose key alone could be read.
 func (s Snapshot) Taken() []netip.Prefix {
 	var taken []netip.Prefix
-	for _, r := range s.Records {
+	for r := range s.Records.All() {
 		for p := range r.Paths() {
 			taken = append(taken, p.Subnet)
 		}
 	}
-	for _, u := range s.Unreadable {
+	for u := range s.Unreadable.All() {
 		if v4, v6, err := ParseKey(u.Key); err == nil {
 			taken = append(taken, v4, v6) // a family that is not there overlaps nothing
 		}
@@ -121,7 +136,8 @@ type Store interface {
 	Expiries(context.Context, ...Record) ([]Expiry, error)
 
 	// Watch calls set with everything the store holds, at once and after each change, until the context ends or set
-	// returns an error, which it returns. It begins with what is known from a Load, unless that is the zero Snapshot.
+	// returns an error, which it returns. It begins with what is known from a Load, unless that is the zero Snapshot. What has
+	// not changed since the last call is shared with it.
 	//
 	// Broken connections, compacted revisions and missed changes are its own business: it lists again, and set never sees
 	// less than the store held. What happened between two calls of set is not told, so that a slow set holds nobody

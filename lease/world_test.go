@@ -84,7 +84,7 @@ func (w *world) holding(m *lease.Manager, set func([]lease.Lease)) (stop func() 
 	held, watched := make(chan error, 1), make(chan error, 1)
 	go func() { held <- m.Hold(ctx) }()
 	go func() {
-		watched <- m.Peers(ctx, func(peers []lease.Lease) error { set(peers); return nil })
+		watched <- m.Peers(ctx, func(peers lease.Peers) error { set(lease.List(peers)); return nil })
 	}()
 	synctest.Wait()
 	return func() error {
@@ -105,7 +105,7 @@ func (w *world) holds(want ...string) {
 		w.Fatal(err)
 	}
 	var got []string
-	for _, r := range s.Records {
+	for _, r := range s.List() {
 		text := r.Key() + " " + r.NodeID
 		if r.Reserved() {
 			text += "*"

@@ -141,7 +141,7 @@ func viewCanaries(ctx context.Context, store *etcd.Store, configs etcd.Configs) 
 			NodeID: id, Subnets: []netip.Prefix{}, Canary: i < len(of.Nodes),
 			State: control.CanaryState(r.State), Since: r.At, Error: r.Error,
 		}
-		for _, record := range leases.Records {
+		for record := range leases.Records.All() {
 			if record.NodeID == id {
 				for p := range record.Paths() {
 					n.Subnets = append(n.Subnets, p.Subnet)
@@ -229,7 +229,7 @@ func (p proposal) stage(ctx context.Context, c *cobra.Command, named []string) e
 	if err := p.written(c, p.store.StagedKey(), revision, err); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.OutOrStdout(), "%d of %d nodes try it: see overlayd config canary\n", len(nodes), len(leases.Records))
+	_, err = fmt.Fprintf(c.OutOrStdout(), "%d of %d nodes try it: see overlayd config canary\n", len(nodes), leases.Records.Len())
 	return err
 }
 
@@ -237,7 +237,7 @@ func (p proposal) stage(ctx context.Context, c *cobra.Command, named []string) e
 func identitiesOf(named []string, leases lease.Snapshot) (ids []string, err error) {
 	for _, name := range named {
 		found := map[string]bool{}
-		for _, r := range leases.Records {
+		for r := range leases.Records.All() {
 			var paths []control.Path
 			for p := range r.Paths() {
 				paths = append(paths, control.Path{Subnet: p.Subnet, PublicIP: p.PublicIP})

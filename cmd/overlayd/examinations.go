@@ -117,7 +117,7 @@ func lookAtLeases(ctx context.Context, p *patient) (all []finding) {
 	if err != nil {
 		return []finding{{severe, "", err.Error(), ""}}
 	}
-	expiries, err := p.cluster.Expiries(ctx, snapshot.Records...)
+	expiries, err := p.cluster.Expiries(ctx, snapshot.List()...)
 	if err != nil {
 		return []finding{{severe, "", err.Error(), ""}}
 	}

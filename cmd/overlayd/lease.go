@@ -77,16 +77,16 @@ func (d *daemon) record(ctx context.Context, subnet netip.Prefix) (control.Recor
 	if err != nil {
 		return control.Record{}, err
 	}
-	for _, u := range all.Unreadable {
+	for u := range all.Unreadable.All() {
 		if v4, v6, err := lease.ParseKey(u.Key); err == nil && (v4 == subnet || v6 == subnet) {
 			return control.Record{}, fmt.Errorf("key %s: %w", u.Key, u.Err)
 		}
 	}
-	for _, r := range all.Records {
+	for r := range all.Records.All() {
 		if r.V4.Subnet != subnet && r.V6.Subnet != subnet {
 			continue
 		}
-		known, err := d.cluster.Expiries(ctx, r)
+		known, err := d.cluster.Expiries(ctx, *r)
 		if err != nil {
 			return control.Record{}, err
 		}

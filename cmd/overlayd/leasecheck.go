@@ -34,7 +34,7 @@ func newLeaseCheckCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				expiries, err := store.Expiries(ctx, snapshot.Records...)
+				expiries, err := store.Expiries(ctx, snapshot.List()...)
 				if err != nil {
 					return err
 				}
@@ -43,9 +43,9 @@ func newLeaseCheckCommand() *cobra.Command {
 					fmt.Fprintf(c.OutOrStdout(), "%s: %s: %s\n", f.Kind, quoteKeys(f.Keys), printable(f.Text))
 				}
 				if len(findings) > 0 {
-					return fmt.Errorf("%d findings in %d leases", len(findings), len(snapshot.Records))
+					return fmt.Errorf("%d findings in %d leases", len(findings), snapshot.Records.Len())
 				}
-				_, err = fmt.Fprintf(c.OutOrStdout(), "%d leases, nothing found\n", len(snapshot.Records))
+				_, err = fmt.Fprintf(c.OutOrStdout(), "%d leases, nothing found\n", snapshot.Records.Len())
 				return err
 			})
 		},

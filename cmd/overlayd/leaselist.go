@@ -85,17 +85,17 @@ func listLeases(ctx context.Context, store *etcd.Store, expiries bool) (leaseLis
 	if err != nil {
 		return leaseList{}, err
 	}
-	known := make([]lease.Expiry, len(snapshot.Records))
+	known := make([]lease.Expiry, snapshot.Records.Len())
 	if expiries {
-		if known, err = store.Expiries(ctx, snapshot.Records...); err != nil {
+		if known, err = store.Expiries(ctx, snapshot.List()...); err != nil {
 			return leaseList{}, err
 		}
 	}
 	list := leaseList{Version: 1, Revision: snapshot.Revision, Leases: []leaseEntry{}, Unreadable: []control.UnreadableKey{}}
-	for i, r := range snapshot.Records {
+	for i, r := range snapshot.List() {
 		list.Leases = append(list.Leases, newLeaseEntry(r, known[i]))
 	}
-	for _, u := range snapshot.Unreadable {
+	for u := range snapshot.Unreadable.All() {
 		list.Unreadable = append(list.Unreadable, control.UnreadableKey{Key: u.Key, Error: u.Err.Error()})
 	}
 	return list, nil

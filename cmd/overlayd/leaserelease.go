@@ -68,7 +68,7 @@ func (s *settings) releaseOwn(ctx context.Context, store *etcd.Store, w io.Write
 		return err
 	}
 	released := false
-	for _, r := range snapshot.Records {
+	for _, r := range snapshot.List() {
 		switch {
 		case r.NodeID != id:
 			continue
@@ -94,8 +94,8 @@ func releaseSubnet(ctx context.Context, store *etcd.Store, l lease.Lease, w io.W
 	if err != nil {
 		return err
 	}
-	records := snapshot.Records
-	for _, u := range snapshot.Unreadable {
+	records := snapshot.List()
+	for u := range snapshot.Unreadable.All() {
 		if u.Key == l.Key() {
 			records = append(records, lease.Record{Lease: l, Revision: u.Revision})
 		}

@@ -139,12 +139,12 @@ func TestATrialJudgesByHooks(t *testing.T) {
 
 func TestCanariesAreFoundByName(t *testing.T) {
 	t.Parallel()
-	record := func(host byte, id string) lease.Record {
-		return lease.Record{Lease: lease.Lease{NodeID: id, V4: lease.Path{
+	record := func(host byte, id string) *lease.Record {
+		return &lease.Record{Lease: lease.Lease{NodeID: id, V4: lease.Path{
 			Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 50, host, 0}), 24), PublicIP: netip.AddrFrom4([4]byte{192, 0, 2, host}),
 		}}}
 	}
-	leases := lease.Snapshot{Records: []lease.Record{record(1, "0123456-a"), record(2, "0123456-b"), record(3, "")}}
+	leases := lease.Snapshot{Records: lease.NewSet(record(1, "0123456-a"), record(2, "0123456-b"), record(3, ""))}
 	for names, want := range map[string]string{
 		"10.50.1.0/24":            "0123456-a",
 		"192.0.2.2":               "0123456-b",

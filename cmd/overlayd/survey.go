@@ -193,14 +193,14 @@ func (s *survey) lookAtLeases(ctx context.Context) error {
 		return l.V6.PublicIP
 	}
 	var mine []lease.Record
-	for _, r := range snapshot.Records {
+	for _, r := range snapshot.List() {
 		if r.NodeID == s.nodeID || named(r.Lease) == named(here) {
 			mine = append(mine, r)
 		} else {
 			s.peers = append(s.peers, r.Lease)
 		}
 	}
-	for _, u := range snapshot.Unreadable {
+	for u := range snapshot.Unreadable.All() {
 		s.say(note, "lease", "overlayd lease check", "%q is no lease and is set aside: %v", u.Key, u.Err)
 	}
 	s.lookAtOwn(mine, publicAddresses(here))
@@ -233,7 +233,7 @@ func (s *survey) lookAtOwn(mine []lease.Record, here string) {
 	}
 	own, overlapped := mine[0], ""
 	for _, peer := range s.peers {
-		if len(lease.Snapshot{Records: []lease.Record{own}}.Free([]lease.Lease{peer})) == 0 {
+		if len(lease.Snapshot{Records: lease.NewSet(&own)}.Free([]lease.Lease{peer})) == 0 {
 			overlapped = peer.String()
 		}
 	}

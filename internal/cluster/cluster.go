@@ -155,7 +155,7 @@ func (c *Cluster) Release(ctx context.Context, n *Node) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range snapshot.Records {
+	for _, r := range snapshot.List() {
 		for p := range r.Paths() {
 			if slices.Contains(n.file.Subnets, p.Subnet) {
 				return c.store.Delete(ctx, r)

@@ -140,7 +140,7 @@ func route(own lease.Lease, s lease.Snapshot, state *control.State) error {
 		}
 	}
 	var errs []error
-	for _, r := range s.Records {
+	for _, r := range s.List() {
 		for p := range r.Paths() {
 			to := p.Subnet.String()
 			if p.Subnet != own.V4.Subnet && p.Subnet != own.V6.Subnet && !present[to] {

@@ -129,7 +129,7 @@ func TestCheckWriteFindsAMissingRightAndWritesNothing(t *testing.T) {
 			if err := store.CheckWrite(t.Context()); errors.Is(err, rpctypes.ErrPermissionDenied) != tt.denied || (err != nil) != tt.denied {
 				t.Errorf("got %v, want it denied: %v", err, tt.denied)
 			}
-			if seen, err := store.Load(t.Context()); err != nil || len(seen.Records)+len(seen.Unreadable) > 0 {
+			if seen, err := store.Load(t.Context()); err != nil || seen.Records.Len()+seen.Unreadable.Len() > 0 {
 				t.Errorf("it wrote: %v, %v", seen, err)
 			}
 		})

@@ -138,15 +138,16 @@ func (s *Store) taken(ctx context.Context, revision int64) error {
 
 // keysOnly is what keys alone say: of each lease the subnets.
 func (s *Store) keysOnly(read *etcdserverpb.RangeResponse, revision int64) lease.Snapshot {
-	snapshot := lease.Snapshot{Revision: revision}
+	var records []*lease.Record
+	var unreadable []*lease.Unreadable
 	for _, kv := range read.GetKvs() {
 		name := s.name(kv)
 		if v4, v6, err := lease.ParseKey(name); err != nil {
-			snapshot.Unreadable = append(snapshot.Unreadable, lease.Unreadable{Key: name, Err: err, Revision: kv.ModRevision})
+			unreadable = append(unreadable, &lease.Unreadable{Key: name, Err: err, Revision: kv.ModRevision})
 		} else {
 			l := lease.Lease{V4: lease.Path{Subnet: v4}, V6: lease.Path{Subnet: v6}}
-			snapshot.Records = append(snapshot.Records, lease.Record{Lease: l, Revision: kv.ModRevision})
+			records = append(records, &lease.Record{Lease: l, Revision: kv.ModRevision})
 		}
 	}
-	return snapshot
+	return lease.Snapshot{Revision: revision, Records: lease.NewSet(records...), Unreadable: lease.NewSet(unreadable...)}
 }

@@ -123,7 +123,7 @@ func TestDefect19NeighboursOfThePrefixAreNotSeen(t *testing.T) {
 	put(t, client, "10.3.101.0-24", "")
 	awaitPeers(t, sets, fmt.Sprintf(flannelSays, ""))
 	s, err := newStore(t, client).Load(t.Context())
-	if err != nil || len(s.Records) != 2 || len(s.Unreadable) != 0 {
+	if err != nil || s.Records.Len() != 2 || s.Unreadable.Len() != 0 {
 		t.Errorf("got %v, %v, want the own lease and one more", s, err)
 	}
 }

@@ -237,15 +237,15 @@ func TestAWatchOutlivesAnEtcd(t *testing.T) {
 	}
 	startMemberIn(t, dir, listen)
 	again := <-sets
-	if len(again.Records) != 1 {
-		t.Errorf("after the restart: got %v, want the lease of before", again.Records)
+	if again.Records.Len() != 1 {
+		t.Errorf("after the restart: got %v, want the lease of before", again.List())
 	}
 	l2, _ := lease.DecodeValue("10.5.2.0-24", []byte(`{}`))
 	if _, err := store.Create(t.Context(), again, time.Hour, l2); err != nil {
 		t.Fatal(err)
 	}
-	if s := <-sets; len(s.Records) != 2 {
-		t.Errorf("after another create: got %v, want two leases", s.Records)
+	if s := <-sets; s.Records.Len() != 2 {
+		t.Errorf("after another create: got %v, want two leases", s.List())
 	}
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {

@@ -74,7 +74,8 @@ func (nd *node) setOwn(own lease.Lease) {
 	nd.own = own
 }
 
-func (nd *node) tell(peers []lease.Lease) error {
+func (nd *node) tell(set lease.Peers) error {
+	peers := lease.List(set)
 	nd.mu.Lock()
 	defer nd.mu.Unlock()
 	nd.peers = peers
@@ -256,10 +257,10 @@ func (c *cluster) convergeOn(store *etcd.Store) {
 	await(c.T, "each node to see what etcd says", func() bool {
 		var err error
 		s, err = store.Load(c.Context())
-		return err == nil && !slices.ContainsFunc(c.nodes, func(nd *node) bool { return !nd.sees(s.Records) })
+		return err == nil && !slices.ContainsFunc(c.nodes, func(nd *node) bool { return !nd.sees(s.List()) })
 	})
 	for _, nd := range c.nodes {
-		if !slices.ContainsFunc(s.Records, func(r lease.Record) bool { return r.Equal(nd.lease()) }) {
+		if !slices.ContainsFunc(s.List(), func(r lease.Record) bool { return r.Equal(nd.lease()) }) {
 			c.Errorf("%s holds %s, of which etcd knows nothing", nd.id, nd.lease())
 		}
 		nd.mu.Lock()

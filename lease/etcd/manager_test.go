@@ -65,7 +65,7 @@ func TestAHeldLeaseOutlivesItsTTLUnwritten(t *testing.T) {
 	sets := make(chan []lease.Lease, 10)
 	watched := make(chan error, 1)
 	go func() {
-		watched <- m.Peers(ctx, func(peers []lease.Lease) error { sets <- peers; return nil })
+		watched <- m.Peers(ctx, func(peers lease.Peers) error { sets <- lease.List(peers); return nil })
 	}()
 	if peers := <-sets; len(peers) != 1 || !peers[0].Equal(left) {
 		t.Errorf("peers: got %v, want %v", peers, left)
@@ -74,7 +74,7 @@ func TestAHeldLeaseOutlivesItsTTLUnwritten(t *testing.T) {
 		t.Errorf("peers: got %v, want none", peers)
 	}
 	s, err := store.Load(t.Context())
-	if err != nil || len(s.Records) != 1 || !s.Records[0].Equal(own) || s.Records[0].Revision >= s.Revision {
+	if err != nil || s.Records.Len() != 1 || !s.List()[0].Equal(own) || s.List()[0].Revision >= s.Revision {
 		t.Errorf("got %+v, %v, want only %s, unwritten since", s, err, own)
 	}
 	cancel()

@@ -175,11 +175,11 @@ func (h *happenings) settle(person *clientv3.Client) {
 func (h *happenings) wrong(s lease.Snapshot) error {
 	for i, nd := range h.nodes {
 		own := nd.lease()
-		if !slices.ContainsFunc(s.Records, func(r lease.Record) bool { return r.Equal(own) }) {
-			return fmt.Errorf("%s holds %q, and etcd has %v", nd.id, own, s.Records)
+		if !slices.ContainsFunc(s.List(), func(r lease.Record) bool { return r.Equal(own) }) {
+			return fmt.Errorf("%s holds %q, and etcd has %v", nd.id, own, s.List())
 		}
-		if !nd.sees(s.Records) {
-			return fmt.Errorf("%s does not see what etcd has: %v", nd.id, s.Records)
+		if !nd.sees(s.List()) {
+			return fmt.Errorf("%s does not see what etcd has: %v", nd.id, s.List())
 		}
 		for _, o := range h.nodes[:i] {
 			if o.lease().V4.Subnet.Overlaps(own.V4.Subnet) {

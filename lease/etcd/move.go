@@ -15,18 +15,17 @@ import (
 // listed. That is dear where many nodes write, but it is rare: a network has changed.
 func (s *Store) move(ctx context.Context, old lease.Record, to lease.Lease, put clientv3.Op) (revision int64, err error) {
 	for {
-		v, err := s.list(ctx)
+		v, err := s.list(ctx, view{})
 		if err != nil {
 			return 0, err
 		}
-		now := v.snapshot()
 		v.delete(old.Key())
-		if len(v.snapshot().Free([]lease.Lease{to})) == 0 {
+		if len(v.Free([]lease.Lease{to})) == 0 {
 			return 0, lease.ErrTaken
 		}
 		resp, err := s.client.Txn(ctx).If(
 			clientv3.Compare(clientv3.ModRevision(s.key(old.Lease)), "=", old.Revision),
-			clientv3.Compare(clientv3.ModRevision(s.subnets()), "<", now.Revision+1).WithPrefix(),
+			clientv3.Compare(clientv3.ModRevision(s.subnets()), "<", v.Revision+1).WithPrefix(),
 		).Then(clientv3.OpDelete(s.key(old.Lease)), put).Else(clientv3.OpGet(s.key(old.Lease), clientv3.WithKeysOnly())).Commit()
 		switch {
 		case err != nil:

@@ -44,20 +44,20 @@ func TestAChangeThatTheWatchMissedIsFound(t *testing.T) {
 	s := pacedStore(t, pace{check: 100 * time.Millisecond, doubt: 10 * time.Millisecond, silence: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var v *view
+	var v view
 	lists, troubles, done := make(chan int, 100), make(chan error, 100), make(chan error, 1)
 	deaf := topic{
 		what: "watch deafly",
 		key:  s.subnets(),
 		opts: []clientv3.OpOption{clientv3.WithPrefix()},
 		list: func(ctx context.Context) (int64, error) {
-			listed, err := s.list(ctx)
+			listed, err := s.list(ctx, v)
 			if err != nil {
 				return 0, err
 			}
 			v = listed
-			lists <- len(v.entries)
-			return v.revision, nil
+			lists <- v.count()
+			return v.Revision, nil
 		},
 		change: func([]*clientv3.Event, int64) {},
 		set:    func() error { return nil },
@@ -88,7 +88,7 @@ func TestASilentWatchIsBegunAnew(t *testing.T) {
 	defer cancel()
 	sets, troubles, done := make(chan int, 100), make(chan error, 100), make(chan error, 1)
 	go func() {
-		done <- s.Watch(ctx, lease.Snapshot{}, func(now lease.Snapshot) error { sets <- len(now.Records); return nil },
+		done <- s.Watch(ctx, lease.Snapshot{}, func(now lease.Snapshot) error { sets <- now.Records.Len(); return nil },
 			func(err error) { troubles <- err })
 	}()
 	if err := <-troubles; !strings.Contains(err.Error(), "no sign of life for 50ms") {
@@ -110,7 +110,7 @@ func TestWhatComesDuringASlowSetIsOneSet(t *testing.T) {
 	sets, proceed, done := make(chan int), make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.Watch(ctx, lease.Snapshot{}, func(now lease.Snapshot) error {
-			sets <- len(now.Records)
+			sets <- now.Records.Len()
 			<-proceed
 			return nil
 		}, nil)

@@ -75,7 +75,7 @@ func TestEndpointsThatAreDownDelayNothing(t *testing.T) {
 	}
 	found := errors.New("found")
 	err := store.Watch(t.Context(), lease.Snapshot{}, func(s lease.Snapshot) error {
-		if len(s.Records) == 1 {
+		if s.Records.Len() == 1 {
 			return found
 		}
 		return nil

@@ -132,13 +132,13 @@ func TestALeaseThatEndedInNoTimeIsTakenAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := person.Revoke(t.Context(), clientv3.LeaseID(s.Records[0].ID)); err != nil {
+	if _, err := person.Revoke(t.Context(), clientv3.LeaseID(s.List()[0].ID)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 2)
 	go func() { ended <- m.Hold(ctx) }()
-	go func() { ended <- m.Peers(ctx, func([]lease.Lease) error { return nil }) }()
+	go func() { ended <- m.Peers(ctx, func(lease.Peers) error { return nil }) }()
 	defer func() {
 		cancel()
 		for range 2 {
@@ -149,7 +149,7 @@ func TestALeaseThatEndedInNoTimeIsTakenAgain(t *testing.T) {
 	}()
 	await(t, "the lease to be there again", func() bool {
 		s, err := newStore(t, person).Load(t.Context())
-		return err == nil && slices.ContainsFunc(s.Records, func(r lease.Record) bool { return r.Equal(own) && !r.Reserved() })
+		return err == nil && slices.ContainsFunc(s.List(), func(r lease.Record) bool { return r.Equal(own) && !r.Reserved() })
 	})
 }
 

@@ -261,7 +261,7 @@ func (s *site) start(tb testing.TB, peers int) int {
 	}
 	sets := make(chan int, 10)
 	watches.Go(func() error {
-		return m.Peers(ctx, func(got []lease.Lease) error { sets <- len(got); return nil })
+		return m.Peers(ctx, func(got lease.Peers) error { sets <- got.Len(); return nil })
 	})
 	if got := <-sets; got != peers {
 		tb.Errorf("got %d peers, want %d", got, peers)
@@ -302,7 +302,7 @@ func (s *site) fanOut(tb testing.TB, watchers, joins int) (delays []time.Duratio
 	for range watchers {
 		store := newStoreOf(s.dial(tb))
 		g.Go(func() error {
-			return store.Watch(ctx, lease.Snapshot{}, func(now lease.Snapshot) error { sets <- len(now.Records); return nil }, nil)
+			return store.Watch(ctx, lease.Snapshot{}, func(now lease.Snapshot) error { sets <- now.Records.Len(); return nil }, nil)
 		})
 	}
 	for range watchers {
@@ -330,7 +330,7 @@ func (s *site) fanOut(tb testing.TB, watchers, joins int) (delays []time.Duratio
 	if err != nil {
 		tb.Fatal(err)
 	}
-	for _, r := range now.Records {
+	for _, r := range now.List() {
 		if err := s.stores[0].Renew(ctx, r); err != nil {
 			tb.Fatal(err)
 		}

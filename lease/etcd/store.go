@@ -51,26 +51,22 @@ func (s *Store) key(l lease.Lease) string { return s.subnets() + l.Key() }
 
 // Load implements lease.Store.
 func (s *Store) Load(ctx context.Context) (lease.Snapshot, error) {
-	v, err := s.list(ctx)
+	v, err := s.list(ctx, view{})
 	if err != nil {
 		return lease.Snapshot{}, fmt.Errorf("load leases: %w", err)
 	}
-	return v.snapshot(), nil
+	return v.Snapshot, nil
 }
 
-// list reads all keys of leases.
-func (s *Store) list(ctx context.Context) (*view, error) {
+// list reads all keys of leases. What is as it was before it shares with that.
+func (s *Store) list(ctx context.Context, before view) (view, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	resp, err := s.client.Get(ctx, s.subnets(), clientv3.WithPrefix())
 	if err != nil {
-		return nil, s.explain(ctx, err)
+		return view{}, s.explain(ctx, err)
 	}
-	v := &view{revision: resp.Header.Revision, entries: make([]*entry, 0, len(resp.Kvs))}
-	for _, kv := range resp.Kvs {
-		v.put(s.name(kv), kv)
-	}
-	return v, nil
+	return s.newView(resp.Kvs, resp.Header.Revision, before), nil
 }
 
 // name is a lease's key without what all have in front.

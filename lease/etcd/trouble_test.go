@@ -24,11 +24,11 @@ func watchPeers(t *testing.T, store lease.Store, set func()) <-chan []lease.Leas
 	ctx, cancel := context.WithCancel(t.Context())
 	sets, done := make(chan []lease.Lease, 10_000), make(chan error, 1)
 	go func() {
-		done <- m.Peers(ctx, func(peers []lease.Lease) error {
+		done <- m.Peers(ctx, func(peers lease.Peers) error {
 			if set != nil {
 				set()
 			}
-			sets <- peers
+			sets <- lease.List(peers)
 			return nil
 		})
 	}()

@@ -1,85 +1,72 @@
 package etcd
 
 import (
-	"cmp"
-	"slices"
-
 	"go.etcd.io/etcd/api/v3/mvccpb"
 
 	"github.com/overlayd/overlayd/lease"
 )
 
 // A view is what a watcher knows of the leases. Each value is read once, when it comes.
-type view struct {
-	revision int64
-	entries  []*entry // sorted by name
-}
+type view struct{ lease.Snapshot }
 
-// newView is a view of what is known.
-func newView(s lease.Snapshot) *view {
-	v := &view{revision: s.Revision, entries: make([]*entry, 0, len(s.Records)+len(s.Unreadable))}
-	for _, r := range s.Records {
-		v.set(&entry{name: r.Key(), record: r})
+// newView is a view of what was listed. It shares with an earlier one what is as it was then.
+func (s *Store) newView(kvs []*mvccpb.KeyValue, revision int64, before view) view {
+	v := view{lease.Snapshot{Revision: revision}}
+	records, unreadable := make([]*lease.Record, 0, len(kvs)), []*lease.Unreadable(nil)
+	for _, kv := range kvs {
+		r, err := decode(s.name(kv), kv)
+		if err != nil {
+			unreadable = append(unreadable, err)
+		} else if was := before.Records.Get(r); was != nil && was.Equal(r.Lease) && was.Revision == r.Revision && was.ID == r.ID {
+			records = append(records, was)
+		} else {
+			records = append(records, r)
+		}
 	}
-	for _, u := range s.Unreadable {
-		v.set(&entry{u.Key, lease.Record{Revision: u.Revision}, u.Err})
-	}
+	v.Records, v.Unreadable = lease.NewSet(records...), lease.NewSet(unreadable...)
 	return v
 }
 
-// is reports whether the view has so many entries, the last of them written at the revision.
+// is reports whether the view has so many keys, the last of them written at the revision.
 func (v *view) is(count int, newest int64) bool {
 	last := int64(0)
-	for _, e := range v.entries {
-		last = max(last, e.record.Revision)
+	for r := range v.Records.All() {
+		last = max(last, r.Revision)
 	}
-	return len(v.entries) == count && last == newest
+	for u := range v.Unreadable.All() {
+		last = max(last, u.Revision)
+	}
+	return v.count() == count && last == newest
 }
 
-// An entry is a record, or the reason why the value is none.
-type entry struct {
-	name   string // of the key, below the prefix
-	record lease.Record
-	err    error
-}
+func (v *view) count() int { return v.Records.Len() + v.Unreadable.Len() }
 
-func (v *view) put(name string, kv *mvccpb.KeyValue) {
+// decode reads a record, or says why it cannot be read.
+func decode(name string, kv *mvccpb.KeyValue) (*lease.Record, *lease.Unreadable) {
 	l, err := lease.DecodeValue(name, kv.Value)
-	v.set(&entry{name, lease.Record{Lease: l, Revision: kv.ModRevision, ID: kv.Lease}, err})
-}
-
-// set puts an entry in the place of that of its name.
-func (v *view) set(e *entry) {
-	i, found := v.find(e.name)
-	if found {
-		v.entries[i] = e
-	} else {
-		v.entries = slices.Insert(v.entries, i, e)
+	if err != nil {
+		return nil, &lease.Unreadable{Key: name, Err: err, Revision: kv.ModRevision}
 	}
+	return &lease.Record{Lease: l, Revision: kv.ModRevision, ID: kv.Lease}, nil
 }
 
+// put takes in a key that was written.
+func (v *view) put(name string, kv *mvccpb.KeyValue) {
+	r, err := decode(name, kv)
+	if err != nil {
+		v.delete(name)
+		v.Unreadable = v.Unreadable.With(err)
+		return
+	}
+	v.Records = v.Records.With(r)
+	v.Unreadable = v.Unreadable.Without(&lease.Unreadable{Key: name})
+}
+
+// delete takes in that a key is gone.
 func (v *view) delete(name string) {
-	if i, found := v.find(name); found {
-		v.entries = slices.Delete(v.entries, i, i+1)
+	v.Unreadable = v.Unreadable.Without(&lease.Unreadable{Key: name})
+	if v4, v6, err := lease.ParseKey(name); err == nil {
+		l := lease.Lease{V4: lease.Path{Subnet: v4}, V6: lease.Path{Subnet: v6}}
+		v.Records = v.Records.Without(&lease.Record{Lease: l})
 	}
-}
-
-// find looks at the end first, where the next one of a list goes.
-func (v *view) find(name string) (i int, found bool) {
-	if n := len(v.entries); n == 0 || v.entries[n-1].name < name {
-		return n, false
-	}
-	return slices.BinarySearchFunc(v.entries, name, func(e *entry, name string) int { return cmp.Compare(e.name, name) })
-}
-
-func (v *view) snapshot() lease.Snapshot {
-	s := lease.Snapshot{Revision: v.revision, Records: make([]lease.Record, 0, len(v.entries))}
-	for _, e := range v.entries {
-		if e.err != nil {
-			s.Unreadable = append(s.Unreadable, lease.Unreadable{Key: e.name, Err: e.err, Revision: e.record.Revision})
-		} else {
-			s.Records = append(s.Records, e.record)
-		}
-	}
-	return s
 }

@@ -16,7 +16,7 @@ import (
 
 // Watch implements lease.Store.
 func (s *Store) Watch(ctx context.Context, known lease.Snapshot, set func(lease.Snapshot) error, trouble func(error)) error {
-	v := newView(known)
+	v := view{known}
 	return s.follow(ctx, topic{
 		what: "watch leases",
 		key:  s.subnets(),
@@ -24,17 +24,17 @@ func (s *Store) Watch(ctx context.Context, known lease.Snapshot, set func(lease.
 		list: func(ctx context.Context) (revision int64, err error) {
 			if known.Revision != 0 {
 				known = lease.Snapshot{} // by the next time it is out of date
-				return v.revision, nil
+				return v.Revision, nil
 			}
-			listed, err := s.list(ctx)
+			listed, err := s.list(ctx, v)
 			if err != nil {
 				return 0, err
 			}
 			v = listed
-			return v.revision, nil
+			return v.Revision, nil
 		},
 		change: func(events []*clientv3.Event, revision int64) {
-			v.revision = revision
+			v.Revision = revision
 			for _, e := range events {
 				if name := s.name(e.Kv); e.Type == clientv3.EventTypeDelete {
 					v.delete(name)
@@ -43,9 +43,9 @@ func (s *Store) Watch(ctx context.Context, known lease.Snapshot, set func(lease.
 				}
 			}
 		},
-		set:   func() error { return set(v.snapshot()) },
+		set:   func() error { return set(v.Snapshot) },
 		same:  func(count int, newest int64) bool { return v.is(count, newest) },
-		count: func() int { return len(v.entries) },
+		count: v.count,
 	}, trouble)
 }
 

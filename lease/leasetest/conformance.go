@@ -111,7 +111,7 @@ func testGarbageTakes(t *testing.T, h Harness) {
 	if _, err := h.Store.Create(t.Context(), load(t, h), ttl, sample("10.5.1.0/24", "")); !errors.Is(err, lease.ErrTaken) {
 		t.Errorf("got %v, want ErrTaken", err)
 	}
-	if got := load(t, h).Unreadable; len(got) != 1 {
+	if got := load(t, h).Unreadable; got.Len() != 1 {
 		t.Errorf("set aside: got %v, want one", got)
 	}
 }
@@ -123,8 +123,8 @@ func testStale(t *testing.T, h Harness) {
 	if _, err := h.Store.Create(t.Context(), seen, ttl, stale); !errors.Is(err, lease.ErrTaken) {
 		t.Errorf("create with a stale snapshot: got %v, want ErrTaken", err)
 	}
-	if s := load(t, h); len(s.Records) != 1 {
-		t.Errorf("the store holds %v, want the first alone", s.Records)
+	if s := load(t, h); s.Records.Len() != 1 {
+		t.Errorf("the store holds %v, want the first alone", s.List())
 	}
 	if _, err := h.Store.Create(t.Context(), seen, ttl, sample("10.5.2.0/24", "fc00:2::/64")); err != nil {
 		t.Errorf("create of other subnets with a stale snapshot: %v", err)
@@ -141,7 +141,7 @@ func testTaken(t *testing.T, h Harness) {
 		t.Fatalf("got %v, want a TakenError", err)
 	}
 	diff(t, "held", leases(taken.Now), []lease.Lease{onlySubnets(a.Lease), onlySubnets(b.Lease)})
-	if s := load(t, h); taken.Now.Revision != s.Revision || len(taken.Now.Unreadable) != 1 {
+	if s := load(t, h); taken.Now.Revision != s.Revision || taken.Now.Unreadable.Len() != 1 {
 		t.Errorf("got revision %d and aside %v, want revision %d and one", taken.Now.Revision, taken.Now.Unreadable, s.Revision)
 	}
 	if _, err := h.Store.Create(t.Context(), taken.Now, ttl, sample("10.5.3.0/24", "fc00:3::/64")); err != nil {
@@ -153,7 +153,7 @@ func testExpiries(t *testing.T, h Harness) {
 	lasting, gone := create(t, h, sample("10.5.1.0/24", "")), create(t, h, sample("10.5.2.0/24", ""))
 	h.Expire(gone)
 	h.Put("10.5.3.0-24", `{}`)
-	e, err := h.Store.Expiries(t.Context(), lasting, gone, load(t, h).Records[1])
+	e, err := h.Store.Expiries(t.Context(), lasting, gone, load(t, h).List()[1])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func testUpdate(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "loaded", load(t, h).Records, []lease.Record{second})
+	diff(t, "loaded", load(t, h).List(), []lease.Record{second})
 	diff(t, "written", second.Lease, changed)
 	if _, err := h.Store.Update(t.Context(), first, ttl, first.Lease); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("update of what was updated since: got %v, want ErrLost", err)
@@ -234,8 +234,8 @@ func testMove(t *testing.T, h Harness) {
 			t.Fatal(err)
 		}
 		diff(t, "moved", moved.Lease, l)
-		if s := load(t, h); len(s.Records) != 2 || moved.Reserved() {
-			t.Errorf("after the move to %s the store holds %v", l, s.Records)
+		if s := load(t, h); s.Records.Len() != 2 || moved.Reserved() {
+			t.Errorf("after the move to %s the store holds %v", l, s.List())
 		}
 		if err := h.Store.Renew(t.Context(), moved); err != nil {
 			t.Error(err)
@@ -249,7 +249,7 @@ func testMove(t *testing.T, h Harness) {
 
 func testReservation(t *testing.T, h Harness) {
 	h.Put("10.5.1.0-24", `{"PublicIP":"192.0.2.1","PublicIPv6":null}`)
-	reserved := load(t, h).Records[0]
+	reserved := load(t, h).List()[0]
 	if !reserved.Reserved() {
 		t.Fatalf("got %+v, want a reservation", reserved)
 	}
@@ -260,7 +260,7 @@ func testReservation(t *testing.T, h Harness) {
 	if !taken.Reserved() {
 		t.Error("the update made it expire")
 	}
-	diff(t, "loaded", load(t, h).Records, []lease.Record{taken})
+	diff(t, "loaded", load(t, h).List(), []lease.Record{taken})
 	if err := h.Store.Renew(t.Context(), taken); err != nil {
 		t.Error(err)
 	}
@@ -287,7 +287,7 @@ func testExpiry(t *testing.T, h Harness) {
 	r := create(t, h, sample("10.5.1.0/24", ""))
 	other := create(t, h, sample("10.5.2.0/24", ""))
 	h.Expire(r)
-	diff(t, "loaded", load(t, h).Records, []lease.Record{other})
+	diff(t, "loaded", load(t, h).List(), []lease.Record{other})
 	if err := h.Store.Renew(t.Context(), r); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("renewal: got %v, want ErrLost", err)
 	}
@@ -314,8 +314,8 @@ func testDelete(t *testing.T, h Harness) {
 	if err := h.Store.Delete(t.Context(), newer); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("second delete: got %v, want ErrLost", err)
 	}
-	if s := load(t, h); len(s.Records) != 0 {
-		t.Errorf("loaded: got %v, want none", s.Records)
+	if s := load(t, h); s.Records.Len() != 0 {
+		t.Errorf("loaded: got %v, want none", s.List())
 	}
 }
 
@@ -336,9 +336,9 @@ func testGarbage(t *testing.T, h Harness) {
 		h.Put(key, value)
 	}
 	s := load(t, h)
-	diff(t, "loaded", s.Records, []lease.Record{good})
+	diff(t, "loaded", s.List(), []lease.Record{good})
 	found := map[string]string{}
-	for _, u := range s.Unreadable {
+	for _, u := range lease.List(s.Unreadable) {
 		if u.Err == nil {
 			t.Errorf("%q is set aside without a reason", u.Key)
 		}

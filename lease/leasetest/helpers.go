@@ -41,7 +41,7 @@ func load(t *testing.T, h Harness) lease.Snapshot {
 }
 
 func leases(s lease.Snapshot) (all []lease.Lease) {
-	for _, r := range s.Records {
+	for _, r := range s.List() {
 		all = append(all, r.Lease)
 	}
 	return all
@@ -50,6 +50,8 @@ func leases(s lease.Snapshot) (all []lease.Lease) {
 var options = []cmp.Option{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	cmp.Transformer("List", func(s lease.Set[*lease.Record]) []lease.Record { return lease.List(s) }),
+	cmp.Transformer("List", func(s lease.Set[*lease.Unreadable]) []lease.Unreadable { return lease.List(s) }),
 	cmpopts.EquateEmpty(),
 }
 

@@ -98,8 +98,8 @@ func (m *Memory) Create(ctx context.Context, seen lease.Snapshot, ttl time.Durat
 	for _, l := range now.Free(seen.Free(candidates)) {
 		return m.writeLease(l, m.expiry(ttl), ttl)
 	}
-	for i, r := range now.Records {
-		now.Records[i] = lease.Record{Lease: onlySubnets(r.Lease), Revision: r.Revision}
+	for r := range now.Records.All() {
+		now.Records = now.Records.With(&lease.Record{Lease: onlySubnets(r.Lease), Revision: r.Revision})
 	}
 	return lease.Record{}, fmt.Errorf("create lease: %w", &lease.TakenError{Now: now})
 }
@@ -149,7 +149,7 @@ func (m *Memory) Update(ctx context.Context, old lease.Record, ttl time.Duration
 	}
 	if new.Key() != old.Key() {
 		others := m.snapshot()
-		others.Records = slices.DeleteFunc(others.Records, func(r lease.Record) bool { return r.Key() == old.Key() })
+		others.Records = others.Records.Without(&old)
 		if len(others.Free([]lease.Lease{new})) == 0 {
 			return lease.Record{}, fmt.Errorf("update lease %s: %w", old.Lease, lease.ErrTaken)
 		}
@@ -318,10 +318,10 @@ func (m *Memory) snapshot() lease.Snapshot {
 		e := m.entries[key]
 		l, err := lease.DecodeValue(key, []byte(e.value))
 		if err != nil {
-			s.Unreadable = append(s.Unreadable, lease.Unreadable{Key: key, Err: err, Revision: e.revision})
+			s.Unreadable = s.Unreadable.With(&lease.Unreadable{Key: key, Err: err, Revision: e.revision})
 			continue
 		}
-		s.Records = append(s.Records, lease.Record{Lease: l, Revision: e.revision, ID: e.id})
+		s.Records = s.Records.With(&lease.Record{Lease: l, Revision: e.revision, ID: e.id})
 	}
 	return s
 }

@@ -34,7 +34,7 @@ func testReserve(t *testing.T, h Harness) {
 		t.Errorf("got %+v and %+v, want reservations", free, turned)
 	}
 	h.Expire(held)
-	diff(t, "loaded", load(t, h).Records, []lease.Record{turned, free})
+	diff(t, "loaded", load(t, h).List(), []lease.Record{turned, free})
 	if err := h.Store.Renew(t.Context(), held); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("renewal of the lease that became a reservation: got %v, want ErrLost", err)
 	}
@@ -58,10 +58,10 @@ func testKept(t *testing.T, h Harness) {
 		h.Put(held.Key(), `{"PublicIP":"192.0.2.99","PublicIPv6":null}`)
 		claim := func() error {
 			s := load(t, h)
-			i := slices.IndexFunc(s.Records, func(r lease.Record) bool { return r.Key() == held.Key() })
-			other := s.Records[i].Lease
+			i := slices.IndexFunc(s.List(), func(r lease.Record) bool { return r.Key() == held.Key() })
+			other := s.List()[i].Lease
 			other.NodeID = "other"
-			_, err := h.Store.Update(t.Context(), s.Records[i], ttl, other)
+			_, err := h.Store.Update(t.Context(), s.List()[i], ttl, other)
 			return err
 		}
 		if err := claim(); !errors.Is(err, lease.ErrKept) {

@@ -25,13 +25,13 @@ func testWatch(t *testing.T, h Harness) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := await(t, sets, "one changed", a2, b); len(s.Unreadable) != 1 {
-		t.Errorf("set aside: got %v, want one", s.Unreadable)
+	if s := await(t, sets, "one changed", a2, b); s.Unreadable.Len() != 1 {
+		t.Errorf("set aside: got %v, want one", lease.List(s.Unreadable))
 	}
 	h.Remove("nonsense")
 	h.Expire(b)
-	if s := await(t, sets, "one expired", a2); len(s.Unreadable) != 0 {
-		t.Errorf("set aside: got %v, want none", s.Unreadable)
+	if s := await(t, sets, "one expired", a2); s.Unreadable.Len() != 0 {
+		t.Errorf("set aside: got %v, want none", lease.List(s.Unreadable))
 	}
 	if err := h.Store.Delete(t.Context(), a2); err != nil {
 		t.Fatal(err)
@@ -48,8 +48,8 @@ func testWatchKnown(t *testing.T, h Harness) {
 	late := create(t, h, sample("10.5.3.0/24", ""))
 	sets := watch(t, h, known, nil)
 	await(t, sets, "what was known", gone, stays)
-	if s := await(t, sets, "what happened since", stays, late); len(s.Unreadable) != 0 {
-		t.Errorf("set aside: got %v, want none", s.Unreadable)
+	if s := await(t, sets, "what happened since", stays, late); s.Unreadable.Len() != 0 {
+		t.Errorf("set aside: got %v, want none", lease.List(s.Unreadable))
 	}
 }
 
@@ -121,12 +121,12 @@ func await(t *testing.T, sets <-chan lease.Snapshot, what string, want ...lease.
 		select {
 		case last = <-sets:
 		case <-timeout:
-			t.Fatalf("no set with %s; last differs by (-got +want)\n%s", what, cmp.Diff(last.Records, want, options...))
+			t.Fatalf("no set with %s; last differs by (-got +want)\n%s", what, cmp.Diff(last.List(), want, options...))
 		}
-		if len(want) > 1 && len(last.Records) == 0 {
+		if len(want) > 1 && last.Records.Len() == 0 {
 			t.Fatalf("awaiting %s: got an empty set", what)
 		}
-		if cmp.Equal(last.Records, want, options...) {
+		if cmp.Equal(last.List(), want, options...) {
 			return last
 		}
 	}
