@@ -2,6 +2,7 @@ package hookrunner
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/overlayd/overlayd/hooks"
@@ -17,8 +18,16 @@ func DefaultEnviron(dir string) []string {
 	}
 }
 
-// A family is the names of one address family's variables.
-type family struct{ network, subnet, publicIP string }
+// A family is the names of one address family's variables, and that family's half of a lease.
+type family struct {
+	network, subnet, publicIP string
+	of                        func(lease.Lease) lease.Path
+}
+
+var (
+	ipv4 = family{"NETWORK", "SUBNET", "PUBLIC_IP", func(l lease.Lease) lease.Path { return l.V4 }}
+	ipv6 = family{"IPV6NETWORK", "IPV6SUBNET", "PUBLIC_IPV6", func(l lease.Lease) lease.Path { return l.V6 }}
+)
 
 // contractEnviron is the variables of the hook contract. The subject is whose SUBNET and PUBLIC_IP they tell: the peer's, or
 // this node's own. A variable without a value is not set.
@@ -29,15 +38,17 @@ func contractEnviron(h hooks.Hook, call hooks.Call, subject lease.Lease) []strin
 			env = append(env, name+"="+value)
 		}
 	}
-	paths := func(f family, prefix string, p lease.Path) {
-		set(prefix+f.subnet, p.Subnet.String(), p.Subnet.IsValid())
-		set(prefix+f.publicIP, p.PublicIP.String(), p.PublicIP.IsValid())
+	paths := func(f family, prefix string, l lease.Lease, used bool) {
+		p := f.of(l)
+		set(prefix+f.subnet, p.Subnet.String(), used && p.Subnet.IsValid())
+		// An address without a subnet of its family is where the other family's is reached.
+		set(prefix+f.publicIP, p.PublicIP.String(), p.PublicIP.IsValid() && (used || !p.Subnet.IsValid()))
 	}
-	for _, network := range call.Node.Networks {
-		f, of := familyOf(network)
-		set(f.network, network.String(), true)
-		paths(f, "", of(subject))
-		paths(f, "NODE_", of(call.Node.Lease))
+	for _, f := range []family{ipv4, ipv6} {
+		network, used := f.among(call.Node.Networks)
+		set(f.network, network.String(), used)
+		paths(f, "", subject, used)
+		paths(f, "NODE_", call.Node.Lease, used)
 	}
 	set("IFACE", call.Node.Interface, call.Node.Interface != "")
 	set("IFACE_MTU", strconv.Itoa(call.Node.MTU), call.Node.MTU > 0)
@@ -46,10 +57,11 @@ func contractEnviron(h hooks.Hook, call hooks.Call, subject lease.Lease) []strin
 	return env
 }
 
-// familyOf returns the names for a network's address family, and that family's half of a lease.
-func familyOf(network netip.Prefix) (family, func(lease.Lease) lease.Path) {
-	if network.Addr().Is4() {
-		return family{"NETWORK", "SUBNET", "PUBLIC_IP"}, func(l lease.Lease) lease.Path { return l.V4 }
+// among is the network of the family, if there is one.
+func (f family) among(networks []netip.Prefix) (network netip.Prefix, used bool) {
+	i := slices.IndexFunc(networks, func(n netip.Prefix) bool { return n.Addr().Is4() == (f.network == ipv4.network) })
+	if i < 0 {
+		return network, false
 	}
-	return family{"IPV6NETWORK", "IPV6SUBNET", "PUBLIC_IPV6"}, func(l lease.Lease) lease.Path { return l.V6 }
+	return networks[i], true
 }

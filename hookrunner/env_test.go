@@ -33,6 +33,9 @@ func TestEachHookHasTheContractsEnvironmentAndNoOther(t *testing.T) {
 	only4.Networks = dual.Networks[:1]
 	only6.Networks = dual.Networks[1:]
 	half.V4 = lease.Path{}
+	at46, at6, other6 := only4, only4, other
+	at46.Lease.V6.Subnet, at6.Lease.V6.Subnet, other6.V6.Subnet = netip.Prefix{}, netip.Prefix{}, netip.Prefix{}
+	at6.Lease.V4.PublicIP, other6.V4.PublicIP = netip.Addr{}, netip.Addr{}
 
 	const node4, node6 = "NODE_PUBLIC_IP=192.0.2.3 NODE_SUBNET=10.50.3.0/24", "NODE_IPV6SUBNET=fd00:0:0:3::/64 NODE_PUBLIC_IPV6=2001:db8::3"
 	const own4, own6 = "PUBLIC_IP=192.0.2.3 SUBNET=10.50.3.0/24", "IPV6SUBNET=fd00:0:0:3::/64 PUBLIC_IPV6=2001:db8::3"
@@ -54,6 +57,9 @@ func TestEachHookHasTheContractsEnvironmentAndNoOther(t *testing.T) {
 		{"a peer that leaves", hooks.SubnetRemove, dual, other, hooks.Leave, []string{net4, net6, peer4, peer6, node4, node6}},
 		{"the end", hooks.Shutdown, dual, other, hooks.Stop, []string{net4, net6, own4, own6, node4, node6}},
 		{"IPv4 alone", hooks.SubnetAdd, only4, other, hooks.Join, []string{net4, peer4, node4}},
+		{"IPv4 alone at an IPv6 address", hooks.SubnetAdd, at6, other6, hooks.Join, []string{net4, "SUBNET=10.50.7.0/24 PUBLIC_IPV6=2001:db8::7",
+			"NODE_SUBNET=10.50.3.0/24 NODE_PUBLIC_IPV6=2001:db8::3"}},
+		{"IPv4 alone at both", hooks.PostStartup, at46, other, hooks.Start, []string{net4, own4, node4, "PUBLIC_IPV6=2001:db8::3 NODE_PUBLIC_IPV6=2001:db8::3"}},
 		{"IPv6 alone", hooks.SubnetAdd, only6, other, hooks.Join, []string{net6, peer6, node6}},
 	}
 	for _, tt := range tests {

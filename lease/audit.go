@@ -38,7 +38,7 @@ func Audit(n Network, s Snapshot, expiries []Expiry) []Finding {
 		if r.NodeID != "" {
 			nodes[r.NodeID] = append(nodes[r.NodeID], r.Key())
 		}
-		for p := range r.Paths() {
+		for _, p := range [...]Path{r.V4, r.V6} {
 			if p.PublicIP.IsValid() {
 				addresses[p.PublicIP.String()] = append(addresses[p.PublicIP.String()], r.Key())
 			}

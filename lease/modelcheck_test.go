@@ -107,8 +107,10 @@ func (n *modelNode) sees(own lease.Lease, records []lease.Record) (peers []lease
 	known := map[string]bool{}
 	for _, r := range slices.SortedFunc(slices.Values(records), func(a, b lease.Record) int { return int(b.Revision - a.Revision) }) {
 		l := r.Lease
-		if n.network.V6.Size() == 0 {
-			l.V6 = lease.Path{}
+		if n.network.V6.Size() == 0 && l.V6.Subnet.IsValid() {
+			if l.V6.Subnet = (netip.Prefix{}); l.V4.PublicIP.IsValid() {
+				l.V6 = lease.Path{}
+			}
 		}
 		inside := !l.V4.Subnet.IsValid() || n.network.V4.Network.Overlaps(l.V4.Subnet)
 		inside = inside && (!l.V6.Subnet.IsValid() || n.network.V6.Network.Overlaps(l.V6.Subnet))
@@ -125,7 +127,9 @@ func (n *modelNode) sees(own lease.Lease, records []lease.Record) (peers []lease
 
 // mayClaim reports whether the record may be taken for this node's.
 func (n *modelNode) mayClaim(r lease.Record) bool {
-	return r.NodeID == n.id || r.NodeID == "" && r.V4.PublicIP == node(n.host).V4.PublicIP
+	at := node(n.host)
+	return r.NodeID == n.id || r.NodeID == "" &&
+		(r.V4.PublicIP == at.V4.PublicIP || !r.V4.PublicIP.IsValid() && r.V6.PublicIP == at.V6.PublicIP)
 }
 
 func overlap(a, b lease.Lease) bool {

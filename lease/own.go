@@ -33,9 +33,10 @@ func (m *Manager) mine(s Snapshot, want Lease) (mine Record, found bool) {
 
 func (m *Manager) owns(l Lease) bool { return l.NodeID != "" && l.NodeID == m.o.NodeID }
 
-// sameAddress compares the public address that names a node in flannel's eyes: of IPv4, or of IPv6 where there is no IPv4.
+// sameAddress compares the public address that names the node of l in flannel's eyes: of IPv4, or of IPv6 where the network has no
+// IPv4. A lease without an address of that family, which is none of flannel's, has its node's name in the other.
 func (m *Manager) sameAddress(l, o Lease) bool {
-	if m.network.V4.Size() > 0 {
+	if l.V4.PublicIP.IsValid() && (m.network.V4.Size() > 0 || !l.V6.PublicIP.IsValid()) {
 		return l.V4.meets(o.V4)
 	}
 	return l.V6.meets(o.V6)
@@ -72,15 +73,24 @@ func (m *Manager) normal(l Lease) (Lease, error) {
 	return l, nil
 }
 
-// fit clears the halves of families that the network does not use.
+// fit is the lease without the subnets of families that the network does not use. What was there for the sake of such a subnet goes with
+// it, but for the only address of the node.
 func (m *Manager) fit(l Lease) Lease {
 	if m.network.V4.Size() == 0 {
-		l.V4 = Path{}
+		l.V4 = l.V4.withoutSubnet(l.V6)
 	}
 	if m.network.V6.Size() == 0 {
-		l.V6 = Path{}
+		l.V6 = l.V6.withoutSubnet(l.V4)
 	}
 	return l
+}
+
+func (p Path) withoutSubnet(other Path) Path {
+	if !p.PublicIP.IsValid() || p.Subnet.IsValid() && other.PublicIP.IsValid() {
+		return Path{}
+	}
+	p.Subnet = netip.Prefix{}
+	return p
 }
 
 // on is what the lease says, on the subnets of l.

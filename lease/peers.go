@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -14,7 +15,7 @@ type Peers = Set[*Lease]
 //
 // What is no lease harms no other: it is set aside, logged and told to ManagerOptions.Unreadable. So are leases outside
 // of the network, and leases that overlap this node's own, which would draw its traffic or its neighbours' away. Leases that
-// overlap each other are both kept, since no node can know better than the store which of them is right. Halves of
+// overlap each other are both kept, since no node can know better than the store which of them is right. Subnets of
 // families that the network does not use are left out; of leases that are alike without them, the last to be written counts. Of another node with one of this node's public addresses, the log
 // warns.
 func (m *Manager) Peers(ctx context.Context, set func(Peers) error) error {
@@ -118,7 +119,7 @@ func (m *Manager) peer(r *Record, own *Lease) (*Lease, error) {
 	return peer, nil
 }
 
-// inUse is the lease without the halves of families that the network does not use, the very same if it has none.
+// inUse is the lease without the subnets of families that the network does not use, the very same if it has none.
 func (m *Manager) inUse(l *Lease) *Lease {
 	if fit := m.fit(*l); !fit.sameKey(l) {
 		return &fit
@@ -222,10 +223,5 @@ func (p Path) meets(o Path) bool { return p.PublicIP.IsValid() && p.PublicIP == 
 
 // publicIP is the first public address that the lease names, for people.
 func (l Lease) publicIP() netip.Addr {
-	for p := range l.Paths() {
-		if p.PublicIP.IsValid() {
-			return p.PublicIP
-		}
-	}
-	return netip.Addr{}
+	return cmp.Or(l.V4.PublicIP, l.V6.PublicIP)
 }

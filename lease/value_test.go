@@ -21,6 +21,13 @@ func path(subnet, ip, data string) lease.Path {
 	return p
 }
 
+// at is a half without a subnet.
+func at(ip, data string) lease.Path {
+	p := path("0.0.0.0/0", ip, data)
+	p.Subnet = netip.Prefix{}
+	return p
+}
+
 var comparable = []cmp.Option{
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
@@ -43,6 +50,21 @@ func TestValuesAreFlannelsBytes(t *testing.T) {
 			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", `{"VNI":1}`), V6: path("fc00:1::/64", "2001:db8::1", `{"VNI":2}`), BackendType: "vxlan"}},
 		{"IPv6 alone", key6, `{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1","BackendType":"extension","BackendV6Data":"mac"}`,
 			lease.Lease{V6: path("fc00:1::/64", "2001:db8::1", `"mac"`), BackendType: "extension"}},
+		{"an IPv4 subnet at an IPv6 address", key4,
+			`{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1","BackendType":"vxlan-over-ipv6","BackendV6Data":{"VNI":1}}`,
+			lease.Lease{V4: path("10.5.1.0/24", "", ""), V6: at("2001:db8::1", `{"VNI":1}`), BackendType: "vxlan"}},
+		{"an IPv4 subnet at addresses of both families", key4,
+			`{"PublicIP":"1.2.3.4","PublicIPv6":"2001:db8::1","BackendType":"vxlan","BackendData":{"VNI":1},"BackendV6Data":{"VNI":1}}`,
+			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", `{"VNI":1}`), V6: at("2001:db8::1", `{"VNI":1}`), BackendType: "vxlan"}},
+		{"both families at an IPv6 address", both,
+			`{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1","BackendType":"wireguard-over-ipv6","BackendData":{"Port":1},"BackendV6Data":{"Port":2}}`,
+			lease.Lease{V4: path("10.5.1.0/24", "", `{"Port":1}`), V6: path("fc00:1::/64", "2001:db8::1", `{"Port":2}`), BackendType: "wireguard"}},
+		{"both families at an IPv4 address", both, `{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"host-gw-over-ipv4"}`,
+			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", ""), V6: path("fc00:1::/64", "", ""), BackendType: "host-gw"}},
+		{"an IPv6 subnet at an IPv4 address", key6, `{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"vxlan-over-ipv4","BackendData":{"VNI":1}}`,
+			lease.Lease{V4: at("1.2.3.4", `{"VNI":1}`), V6: path("fc00:1::/64", "", ""), BackendType: "vxlan"}},
+		{"leases alone at an IPv6 address", key4, `{"PublicIP":"0.0.0.0","PublicIPv6":"2001:db8::1"}`,
+			lease.Lease{V4: path("10.5.1.0/24", "", ""), V6: at("2001:db8::1", "")}},
 		{"a node's identity comes last", key4, `{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"extension","BackendData":"a\nb","NodeID":"f00"}`,
 			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", `"a\nb"`), BackendType: "extension", NodeID: "f00"}},
 		{"nothing is escaped for HTML", key4, `{"PublicIP":"1.2.3.4","PublicIPv6":null,"BackendType":"a<b","BackendData":"<&>"}`,
@@ -75,7 +97,9 @@ func TestValuesThatOthersWrote(t *testing.T) {
 		{"with null for an address", "10.5.1.0-24", `{"PublicIP":null}`, lease.Lease{V4: path("10.5.1.0/24", "", "")}},
 		{"of a later version", "10.5.1.0-24", ` {"PublicIP":"1.2.3.4", "Colour":"green"} `,
 			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", "")}},
-		{"with an address of a family without a subnet", "10.5.1.0-24", `{"PublicIP":"1.2.3.4","PublicIPv6":"2001:db8::1"}`,
+		{"with what is no address of a family without a subnet", "10.5.1.0-24", `{"PublicIP":"1.2.3.4","PublicIPv6":"192.0.2.1"}`,
+			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", "")}},
+		{"with data of a family without subnet and address", "10.5.1.0-24", `{"PublicIP":"1.2.3.4","BackendV6Data":"x"}`,
 			lease.Lease{V4: path("10.5.1.0/24", "1.2.3.4", "")}},
 		{"with an extension's data, IPv6 alone", "0.0.0.0-0&fc00:1::-64", `{"PublicIPv6":"2001:db8::1","BackendType":"extension","BackendData":"mac"}`,
 			lease.Lease{V6: path("fc00:1::/64", "2001:db8::1", `"mac"`), BackendType: "extension"}},

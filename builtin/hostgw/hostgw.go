@@ -4,6 +4,8 @@ package hostgw
 
 import (
 	"encoding/json"
+	"errors"
+	"net/netip"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
@@ -26,8 +28,15 @@ func Parse(raw json.RawMessage) (Plan, error) {
 	return Plan{}, err
 }
 
-// Check refuses nothing.
-func (Plan) Check(native.Node) error { return nil }
+// Check refuses IPv6 on a node without an IPv6 address: the kernel has no IPv4 gateways for it.
+func (Plan) Check(n native.Node) error {
+	if n.Uses(native.IPv6) && n.Under(native.IPv6) != native.IPv6 {
+		return errNeedsV6
+	}
+	return nil
+}
+
+var errNeedsV6 = errors.New("IPv6 subnets need an IPv6 address of each node, since host-gw has no tunnel (types vxlan and wireguard do not)")
 
 // Data is empty: a node's public address says all.
 func (Plan) Data(native.Node) (hooks.Data, error) { return hooks.Data{}, nil }
@@ -38,13 +47,17 @@ func (Plan) Links(native.Node) ([]kernel.Object, error) { return nil, nil }
 // Node is nothing.
 func (Plan) Node(native.Node) ([]kernel.Object, error) { return nil, nil }
 
-// Peer is a route for each of the peer's subnets.
+// Peer is a route for each of the peer's subnets. Where the two nodes have IPv6 addresses alone, IPv4 goes by an IPv6 gateway.
 func (Plan) Peer(n native.Node, peer lease.Lease) (routes []kernel.Object, err error) {
 	for p := range n.Halves(peer) {
-		if err := n.Reachable(p); err != nil {
+		way, err := n.WayOut(&peer, &p)
+		if err == nil && native.FamilyOf(p) == native.IPv6 && way.PublicIP.Is4() {
+			err = errNeedsV6
+		}
+		if err != nil {
 			return nil, err
 		}
-		routes = append(routes, native.Route(p.Subnet, kernel.Hop{Via: p.PublicIP, Dev: n.Interface}))
+		routes = append(routes, native.Route(p.Subnet, netip.Addr{}, kernel.Hop{Via: way.PublicIP, Dev: n.Interface}))
 	}
 	return routes, nil
 }

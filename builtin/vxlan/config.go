@@ -18,8 +18,8 @@ type Config struct {
 	Learning      bool   // learn from packets what the leases say already
 	DirectRouting bool   // route without a tunnel to peers on the same layer-2 network
 	Checksum      *bool  // whether outer IPv4 packets have a UDP checksum, nil for the kernel's choice
-	Name          string // of the link for IPv4
-	NameV6        string // of the link for IPv6
+	Name          string // of the link over IPv4
+	NameV6        string // of the link over IPv6
 }
 
 const (

@@ -1,10 +1,14 @@
 // Package vxlan is which kernel objects type "vxlan" needs, in flannel's form: one link for each address family, whose
-// packets go to the peers over their public addresses of the same family. A peer is a neighbour on it (its first address, at
+// packets go to the peers over their public addresses of that family. A peer is a neighbour on it (its first address, at
 // its link's), an FDB entry (its link's address, behind its public one) and a route.
+//
+// A link carries the subnets of its own family, and of the other to and from nodes that have no address of that. So does
+// a lease's data: that of each family is of the link over it.
 package vxlan
 
 import (
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,7 +29,7 @@ type Plan struct {
 
 // Check refuses an MTU that the external interface does not carry, and names that are too long for links.
 func (p Plan) Check(n native.Node) error {
-	for _, f := range n.Families() {
+	for _, f := range n.Unders() {
 		if err := native.CheckName(p.link(f)); err != nil {
 			return err
 		}
@@ -36,24 +40,22 @@ func (p Plan) Check(n native.Node) error {
 
 // Data tells the address of each family's link.
 func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
-	if n.Uses(native.IPv4) {
-		if data.V4, err = p.encode(p.station(n, native.IPv4)); err != nil {
+	for _, f := range n.Unders() {
+		into := map[native.Family]*json.RawMessage{native.IPv4: &data.V4, native.IPv6: &data.V6}[f]
+		if *into, err = p.encode(p.station(n, f)); err != nil {
 			return hooks.Data{}, err
 		}
 	}
-	if n.Uses(native.IPv6) {
-		data.V6, err = p.encode(p.station(n, native.IPv6))
-	}
-	return data, err
+	return data, nil
 }
 
-// Links are one for each address family.
+// Links are one for each address family of the underlay.
 func (p Plan) Links(n native.Node) (links []kernel.Object, err error) {
 	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range n.Families() {
+	for _, f := range n.Unders() {
 		v := kernel.VXLAN{ID: p.VNI, Port: p.Port, Local: local(n, f), Learning: p.Learning, GBP: p.GBP}
 		if f == native.IPv4 {
 			v.Checksum = p.Checksum // IPv6 would need all nodes' consent
@@ -66,14 +68,14 @@ func (p Plan) Links(n native.Node) (links []kernel.Object, err error) {
 	return links, nil
 }
 
-// Node is the links, with the first address of the subnet on each.
+// Node is the links, with the first address of each subnet on the one that carries it to most peers.
 func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
 	if objects, err = p.Links(n); err != nil {
 		return nil, err
 	}
 	for half := range n.Lease.Paths() {
 		f := native.FamilyOf(half)
-		objects = append(objects, kernel.Addr{Dev: p.link(f), Prefix: native.Base(half), NoDAD: f == native.IPv6})
+		objects = append(objects, kernel.Addr{Dev: p.link(n.Under(f)), Prefix: native.Base(half), NoDAD: f == native.IPv6})
 	}
 	return objects, nil
 }
@@ -82,8 +84,9 @@ func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
 func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, err error) {
 	for half := range n.Halves(peer) {
 		var more []kernel.Object
-		if err = n.Reachable(half); err == nil {
-			more, err = p.half(n, half)
+		way, err := n.WayOut(&peer, &half)
+		if err == nil {
+			more, err = p.half(n, half.Subnet, way)
 		}
 		if err != nil {
 			return nil, err
@@ -97,36 +100,47 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 	return objects, nil
 }
 
-func (p Plan) half(n native.Node, half lease.Path) ([]kernel.Object, error) {
-	dev, err := p.direct(n, half)
+// half is what leads to a peer's subnet the way given.
+func (p Plan) half(n native.Node, subnet netip.Prefix, way lease.Path) ([]kernel.Object, error) {
+	dev, err := p.direct(n, subnet, way.PublicIP)
 	if err != nil {
 		return nil, err
 	}
 	if dev != "" {
-		return []kernel.Object{native.Route(half.Subnet, kernel.Hop{Via: half.PublicIP, Dev: dev})}, nil
+		return []kernel.Object{native.Route(subnet, netip.Addr{}, kernel.Hop{Via: way.PublicIP, Dev: dev})}, nil
 	}
-	f := native.FamilyOf(half)
-	station, err := p.decode(half.Data)
+	station, err := p.decode(way.Data)
 	if err != nil {
 		return nil, err
 	}
+	f := native.FamilyOfAddr(way.PublicIP)
 	if station == p.station(n, f) {
 		return nil, fmt.Errorf("its VTEP has the address of this node's own, %s", station)
 	}
-	link, base := p.link(f), native.Base(half).Addr()
+	link, base := p.link(f), subnet.Addr()
 	return []kernel.Object{
 		kernel.Neigh{IP: base, Dev: link, Address: station},
-		kernel.FDB{Address: station, Dev: link, Dst: half.PublicIP},
-		native.Route(half.Subnet, kernel.Hop{Via: base, Dev: link, Onlink: true}),
+		kernel.FDB{Address: station, Dev: link, Dst: way.PublicIP},
+		native.Route(subnet, source(n, native.FamilyOfAddr(base), f), kernel.Hop{Via: base, Dev: link, Onlink: true}),
 	}, nil
 }
 
-// direct is the link on which the peer is a neighbour, "" when it is none or need not be looked for.
-func (p Plan) direct(n native.Node, half lease.Path) (string, error) {
-	if !p.DirectRouting {
+// source is the node's own address for packets of the family that leave by the link over the other one given, where the address
+// is not on that link. Else the kernel finds it there.
+func source(n native.Node, f, over native.Family) netip.Addr {
+	if n.Under(f) == over {
+		return netip.Addr{}
+	}
+	return n.Subnet(f).Addr()
+}
+
+// direct is the link on which the peer at the address is a neighbour that can be a gateway to its subnet, "" when it is none or need not
+// be looked for. An IPv4 address is no gateway for IPv6.
+func (p Plan) direct(n native.Node, subnet netip.Prefix, at netip.Addr) (string, error) {
+	if !p.DirectRouting || subnet.Addr().Is6() && at.Is4() {
 		return "", nil
 	}
-	route, err := n.Lookup(half.PublicIP)
+	route, err := n.Lookup(at)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", nil // and the tunnel does not reach it either, for now

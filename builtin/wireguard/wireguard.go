@@ -1,5 +1,6 @@
 // Package wireguard is which kernel objects type "wireguard" needs, in flannel's form: one WireGuard link, or one for each
-// address family, that the whole overlay is routed to. The link knows behind which peer a subnet is.
+// address family, that the whole overlay is routed to. The link knows behind which peer a subnet is. Any link reaches peers by either
+// family.
 package wireguard
 
 import (
@@ -112,7 +113,7 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 func (p Plan) peers(n native.Node, peer lease.Lease) (list []kernel.Peer, err error) {
 	halves := slices.Collect(n.Halves(peer))
 	if p.Mode != Separate {
-		endpoint, err := p.endpoint(n.Lease, peer)
+		endpoint, err := p.endpoint(n, peer)
 		if err != nil {
 			return nil, err
 		}
@@ -120,13 +121,22 @@ func (p Plan) peers(n native.Node, peer lease.Lease) (list []kernel.Peer, err er
 		return []kernel.Peer{o}, err
 	}
 	for _, half := range halves {
-		o, err := p.peer([]lease.Path{half}, half.PublicIP)
+		o, err := p.separate(n, peer, half)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, o)
 	}
 	return list, nil
+}
+
+// separate is the peer on the link of one half.
+func (p Plan) separate(n native.Node, peer lease.Lease, half lease.Path) (kernel.Peer, error) {
+	way, err := n.Way(&peer, &half)
+	if err != nil {
+		return kernel.Peer{}, err
+	}
+	return p.peer([]lease.Path{half}, way.PublicIP)
 }
 
 // peer is the peer on the link that has these halves. It says its key and port with the first of them.
@@ -142,8 +152,6 @@ func (p Plan) peer(halves []lease.Path, endpoint netip.Addr) (kernel.Peer, error
 		return kernel.Peer{}, err
 	case key == own:
 		return kernel.Peer{}, errors.New("its public key is this node's own: one of the two was cloned, and needs its key file deleted")
-	case !endpoint.IsValid():
-		return kernel.Peer{}, errors.New("its lease has no public address")
 	}
 	o := kernel.Peer{
 		Dev: d.name, PublicKey: key, Preshared: &p.PSK, Endpoint: netip.AddrPortFrom(endpoint, port),
@@ -156,25 +164,23 @@ func (p Plan) peer(halves []lease.Path, endpoint netip.Addr) (kernel.Peer, error
 }
 
 // endpoint is the public address of a peer that one link reaches by.
-func (p Plan) endpoint(own, peer lease.Lease) (netip.Addr, error) {
-	v4, v6 := peer.V4.PublicIP, peer.V6.PublicIP
-	both := v4.IsValid() && v6.IsValid()
+func (p Plan) endpoint(n native.Node, peer lease.Lease) (netip.Addr, error) {
+	own, v4, v6 := n.Lease, peer.V4.PublicIP, peer.V6.PublicIP
 	switch {
 	case p.Mode == OverIPv4 && !v4.IsValid(), p.Mode == OverIPv6 && !v6.IsValid():
 		return netip.Addr{}, fmt.Errorf("its lease has no public address for Mode %s", p.Mode)
-	case p.Mode == OverIPv4, p.Mode == Auto && !both && v4.IsValid():
+	case p.Mode == OverIPv4:
 		return v4, nil
-	case p.Mode == OverIPv6, !both:
+	case p.Mode == OverIPv6:
 		return v6, nil
 	}
 	// A public IPv4 address is reached by whoever has any; a public IPv6 address only from another.
-	if o := own.V6.PublicIP; v4.IsPrivate() && !v6.IsPrivate() && o.IsValid() && !o.IsPrivate() {
+	if o := own.V6.PublicIP; v4.IsPrivate() && v6.IsValid() && !v6.IsPrivate() && o.IsValid() && !o.IsPrivate() {
 		return v6, nil
 	}
-	if !own.V4.PublicIP.IsValid() {
-		return v6, nil
-	}
-	return v4, nil
+	first := lease.Path{Subnet: netip.PrefixFrom(netip.IPv4Unspecified(), 0)} // IPv4 rather than IPv6, whatever it carries
+	way, err := n.Way(&peer, &first)
+	return way.PublicIP, err
 }
 
 // A device is one of the node's links.

@@ -133,8 +133,8 @@ func TestAutoTakesTheFamilyThatMostLikelyWorks(t *testing.T) {
 		{"the peer has IPv6 alone", public4, public6, "", private6, private6},
 	} {
 		addr := func(s string) netip.Addr { a, _ := netip.ParseAddr(s); return a }
-		own, peer := nativetest.Dual.Lease("", 1, "", ""), nativetest.Dual.Lease("", 7, "", "")
-		own.V4.PublicIP, own.V6.PublicIP, peer.V4.PublicIP, peer.V6.PublicIP = addr(tt.own4), addr(tt.own6), addr(tt.v4), addr(tt.v6)
+		own, peer := nativetest.Dual.Node("wireguard", 1), nativetest.Dual.Lease("", 7, "", "")
+		own.Lease.V4.PublicIP, own.Lease.V6.PublicIP, peer.V4.PublicIP, peer.V6.PublicIP = addr(tt.own4), addr(tt.own6), addr(tt.v4), addr(tt.v6)
 		if got, err := plan(t, `{"Mode": "auto"}`).endpoint(own, peer); got != addr(tt.want) || err != nil {
 			t.Errorf("%s: %v, %v, want %s", tt.name, got, err, tt.want)
 		}
@@ -184,8 +184,8 @@ func TestPeersThatCannotBeAreRefused(t *testing.T) {
 	nowhere := nativetest.OnlyV4.Lease("wireguard", 7, data4, "")
 	nowhere.V4.PublicIP = netip.Addr{}
 	for config, want := range map[string]string{
-		`{}`:               "its lease has no public address",
-		`{"Mode": "auto"}`: "its lease has no public address",
+		`{}`:               "its lease has no public IPv4 address",
+		`{"Mode": "auto"}`: "its lease has no public IPv4 address",
 		`{"Mode": "ipv4"}`: "its lease has no public address for Mode ipv4",
 	} {
 		if _, err := plan(t, config).Peer(nativetest.OnlyV4.Node("wireguard", 1), nowhere); err == nil || err.Error() != want {

@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hooks"
@@ -9,58 +12,111 @@ import (
 	"github.com/overlayd/overlayd/lease"
 )
 
-// selfOf is what hooks are told of this machine.
-func selfOf(n lease.Network, e node.External) hooks.Node {
-	return hooks.Node{
+// selfOf is what hooks are told of this machine, which tells its addresses of both families if it is to.
+func selfOf(n lease.Network, e node.External, both bool) hooks.Node {
+	self := hooks.Node{
 		Networks: networks(n), Interface: e.Name, MTU: e.MTU,
 		Lease: lease.Lease{V4: lease.Path{PublicIP: e.PublicV4}, V6: lease.Path{PublicIP: e.PublicV6}},
 	}
+	switch {
+	case !both || !e.Spare.IsValid():
+	case e.Spare.Is4():
+		self.Lease.V4.PublicIP = e.Spare
+	default:
+		self.Lease.V6.PublicIP = e.Spare
+	}
+	return self
+}
+
+// isAsked reports whether the addresses of both families are to be told because the flags name one of a family that the network
+// does not use.
+func (d *daemon) isAsked(n lease.Network) bool {
+	return d.publicIP.IsValid() && !n.V4.Network.IsValid() || d.publicIPv6.IsValid() && !n.V6.Network.IsValid()
+}
+
+// self is selfOf the plan's network with the external interface that is given, as things are now.
+func (d *daemon) self(p *plan, e node.External) hooks.Node {
+	return selfOf(p.network, e, p.both || d.breadth.now())
 }
 
 // watchSelf tells where the machine is reached by now, which the plan was made too early to know. While it is reached
 // nowhere, as between two addresses, it counts as being where it was.
 func (d *daemon) watchSelf(p *plan) hooks.Watch {
 	return func(ctx context.Context, changed func(hooks.Node)) error {
-		last, trouble := selfOf(p.network, p.external), ""
-		return builtin.WatchAddresses(ctx, func() {
-			e, err := d.externalNow(p.network)
-			if err != nil {
-				if err.Error() != trouble {
-					trouble = err.Error()
-					d.log.Warn("this machine's address is not known, the lease keeps the last one", "err", err)
-				}
-				return
-			}
-			d.sayExternal(e)
-			now := selfOf(p.network, e)
-			for _, half := range []struct{ now, last *lease.Path }{{&now.Lease.V4, &last.Lease.V4}, {&now.Lease.V6, &last.Lease.V6}} {
-				if !half.now.PublicIP.IsValid() {
-					half.now.PublicIP = half.last.PublicIP
+		w := &selfWatch{daemon: d, plan: p, last: d.self(p, p.external)}
+		g, ctx := errgroup.WithContext(ctx)
+		g.Go(func() error { return builtin.WatchAddresses(ctx, func() { w.look(changed) }) })
+		g.Go(func() error {
+			for {
+				select {
+				case <-ctx.Done():
+					return ctx.Err()
+				case <-d.breadth.turned:
+					w.look(changed)
 				}
 			}
-			last, trouble = now, ""
-			changed(now)
 		})
+		return g.Wait()
 	}
 }
 
-// externalNow is the external interface as it is now. Where one family has no address, it is that of the other.
+// A selfWatch is what watchSelf has told.
+type selfWatch struct {
+	*daemon
+	plan *plan
+
+	mu      sync.Mutex
+	last    hooks.Node
+	trouble string
+}
+
+// look looks at the machine.
+func (w *selfWatch) look(changed func(hooks.Node)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e, err := w.externalNow(w.plan.network)
+	if err != nil {
+		if err.Error() != w.trouble {
+			w.trouble = err.Error()
+			w.log.Warn("this machine's address is not known, the lease keeps the last one", "err", err)
+		}
+		return
+	}
+	w.sayExternal(e)
+	now := w.self(w.plan, e)
+	now.Lease = lasting(w.plan.network, now.Lease, w.last.Lease)
+	w.last, w.trouble = now, ""
+	changed(now)
+}
+
+// lasting is where a node is reached that was reached elsewhere: where it has lost the address of a family that the network uses, it
+// counts as being where it was.
+func lasting(n lease.Network, now, last lease.Lease) lease.Lease {
+	for _, half := range []struct {
+		used            bool
+		now, last       *lease.Path
+		nowToo, lastToo *lease.Path // the other family's
+		otherUsed       bool
+	}{
+		{n.V4.Network.IsValid(), &now.V4, &last.V4, &now.V6, &last.V6, n.V6.Network.IsValid()},
+		{n.V6.Network.IsValid(), &now.V6, &last.V6, &now.V4, &last.V4, n.V4.Network.IsValid()},
+	} {
+		if !half.used || half.now.PublicIP.IsValid() || !half.last.PublicIP.IsValid() {
+			continue
+		}
+		half.now.PublicIP = half.last.PublicIP
+		if !half.otherUsed { // whose address was to stand in
+			half.nowToo.PublicIP = half.lastToo.PublicIP
+		}
+	}
+	return now
+}
+
+// externalNow is the external interface as it is now.
 func (d *daemon) externalNow(n lease.Network) (node.External, error) {
 	facts, err := node.Read()
 	if err != nil {
 		return node.External{}, err
 	}
-	both := d.request(n)
-	e, err := facts.External(both)
-	if err == nil || !both.V4 || !both.V6 {
-		return e, err
-	}
-	for _, v4 := range []bool{true, false} {
-		one := both
-		one.V4, one.V6 = v4, !v4
-		if e, oneErr := facts.External(one); oneErr == nil {
-			return e, nil
-		}
-	}
-	return e, err
+	return facts.External(d.request(n))
 }

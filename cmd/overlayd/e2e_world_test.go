@@ -51,14 +51,26 @@ func newWorld(t *testing.T, config []byte, nodes int) *world {
 // newWorldOver is newWorld whose underlay has IPv6 too, if so wanted.
 func newWorldOver(t *testing.T, config []byte, nodes int, dual bool) *world {
 	t.Helper()
+	if dual {
+		return newWorldOn(t, config, nodes, "4", "6")
+	}
+	return newWorldOn(t, config, nodes, "4")
+}
+
+// newWorldOn is newWorld whose underlay is of the families given, "4" and "6", of which etcd is reached by the first.
+func newWorldOn(t *testing.T, config []byte, nodes int, families ...string) *world {
+	t.Helper()
 	binary, err := exec.LookPath("overlayd")
 	must(t, err)
 	number := worlds.Add(1)
 	dir := t.TempDir()
-	// Networks of the range that RFC 2544 sets aside for benchmarks.
-	underlays := []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(number), 0}), 24)}
-	if dual {
-		underlays = append(underlays, netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:%x::/64", number)))
+	var underlays []netip.Prefix
+	for _, f := range families {
+		underlay := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 18, byte(number), 0}), 24) // of the range that RFC 2544 sets aside for benchmarks
+		if f == "6" {
+			underlay = netip.MustParsePrefix(fmt.Sprintf("2001:db8:0:%x::/64", number))
+		}
+		underlays = append(underlays, underlay)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)

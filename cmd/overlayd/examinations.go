@@ -287,7 +287,10 @@ func (p *patient) tunnelProbes() (probes []tunnelProbe) {
 		if err != nil {
 			continue // it has gone since
 		}
-		for _, from := range []netip.Addr{external.PublicV4, external.PublicV6} {
+		for _, from := range []netip.Addr{external.PublicV4, external.PublicV6, external.Spare} {
+			if from == external.Spare && !t.Local.IsValid() {
+				continue // it may be that no peer sends there
+			}
 			if from.IsValid() && (!t.Local.IsValid() || t.Local.Is6() == from.Is6()) {
 				probes = append(probes, tunnelProbe{firewall.Probe{Interface: external.Name, Index: external.Index, Port: t.Port, V6: from.Is6()}, i.Name})
 			}

@@ -92,11 +92,9 @@ func parsePeer(text string) (lease.Lease, error) {
 		if err != nil {
 			return l, fmt.Errorf("peer %q: public address of %s: %w", text, subnet, err)
 		}
-		path := &l.V4
-		if subnet.Addr().Is6() {
-			path = &l.V6
-		}
-		path.Subnet, path.PublicIP = subnet.Masked(), ip
+		half := map[bool]*lease.Path{true: &l.V4, false: &l.V6} // a node may be reached by the other family than its subnet's
+		half[subnet.Addr().Is4()].Subnet = subnet.Masked()
+		half[ip.Is4()].PublicIP = ip
 		if rest = after; !found {
 			return l, nil
 		}
@@ -105,10 +103,7 @@ func parsePeer(text string) (lease.Lease, error) {
 
 // perform calls the hook of the backend.
 func (o *occasion) perform(ctx context.Context, p *plan) (hooks.Data, error) {
-	call := hooks.Call{Reason: o.reason, Node: hooks.Node{
-		Networks: networks(p.network), Interface: p.external.Name, MTU: p.external.MTU,
-		Lease: lease.Lease{V4: lease.Path{PublicIP: p.external.PublicV4}, V6: lease.Path{PublicIP: p.external.PublicV6}},
-	}}
+	call := hooks.Call{Reason: o.reason, Node: selfOf(p.network, p.external, p.both)}
 	o.peer.BackendType = p.network.Backend.Type
 	if o.event == hooks.PreStartup {
 		return p.backend.PreStartup(ctx, call)

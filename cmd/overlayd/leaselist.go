@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -64,13 +65,14 @@ type leaseList struct {
 }
 
 type leaseEntry struct {
-	Paths    []leasePath `json:"paths"` // one a family
-	Backend  string      `json:"backend,omitzero"`
-	NodeID   string      `json:"nodeID,omitzero"`
-	Reserved bool        `json:"reserved"`             // it never expires
-	Revision int64       `json:"revision"`             // of the last write
-	Age      int64       `json:"ageSeconds,omitzero"`  // since it was written or renewed
-	Left     int64       `json:"leftSeconds,omitzero"` // until it expires unless renewed
+	Paths    []leasePath  `json:"paths"`            // one a family
+	AlsoAt   []netip.Addr `json:"alsoAt,omitempty"` // for nodes that have no address of the family above
+	Backend  string       `json:"backend,omitzero"`
+	NodeID   string       `json:"nodeID,omitzero"`
+	Reserved bool         `json:"reserved"`             // it never expires
+	Revision int64        `json:"revision"`             // of the last write
+	Age      int64        `json:"ageSeconds,omitzero"`  // since it was written or renewed
+	Left     int64        `json:"leftSeconds,omitzero"` // until it expires unless renewed
 }
 
 type leasePath struct {
@@ -106,8 +108,16 @@ func newLeaseEntry(r lease.Record, known lease.Expiry) leaseEntry {
 		Backend: r.BackendType, NodeID: r.NodeID, Reserved: r.Reserved(), Revision: r.Revision,
 		Age: int64(known.Age.Seconds()), Left: int64(known.Left.Seconds()),
 	}
-	for p := range r.Paths() {
+	for _, p := range r.Reached(lease.Lease{}) {
+		if p.Data == nil && p.PublicIP.Is4() != p.Subnet.Addr().Is4() { // it is in the half that has the address
+			p.Data = json.RawMessage(cmp.Or(string(r.V4.Data), string(r.V6.Data)))
+		}
 		e.Paths = append(e.Paths, leasePath(p))
+	}
+	for _, p := range [...]lease.Path{r.V4, r.V6} {
+		if p.PublicIP.IsValid() && !slices.ContainsFunc(e.Paths, func(o leasePath) bool { return o.PublicIP == p.PublicIP }) {
+			e.AlsoAt = append(e.AlsoAt, p.PublicIP)
+		}
 	}
 	return e
 }
@@ -117,9 +127,12 @@ func (e leaseEntry) cells() []string {
 	var subnets, addresses []string
 	for _, p := range e.Paths {
 		subnets = append(subnets, p.Subnet.String())
-		if p.PublicIP.IsValid() {
-			addresses = append(addresses, p.PublicIP.String())
+		if at := p.PublicIP; at.IsValid() && !slices.Contains(addresses, at.String()) {
+			addresses = append(addresses, at.String())
 		}
+	}
+	for _, at := range e.AlsoAt {
+		addresses = append(addresses, at.String())
 	}
 	kind := "lease"
 	if e.Reserved {

@@ -68,11 +68,11 @@ func (s *settings) reservation(subnets, nodeID string) (lease.Lease, error) {
 	if !s.publicIP.IsValid() && !s.publicIPv6.IsValid() && nodeID == "" {
 		return l, errors.New("for which node? give --public-ip, --public-ipv6 or --node")
 	}
-	if s.publicIP.IsValid() && (!s.publicIP.Is4() || !l.V4.Subnet.IsValid()) {
-		return l, fmt.Errorf("public-ip %s: an IPv4 address goes with an IPv4 subnet", s.publicIP)
+	if s.publicIP.IsValid() && !s.publicIP.Is4() {
+		return l, fmt.Errorf("public-ip %s: it is no IPv4 address", s.publicIP)
 	}
-	if s.publicIPv6.IsValid() && (!s.publicIPv6.Is6() || s.publicIPv6.Is4In6() || s.publicIPv6.Zone() != "" || !l.V6.Subnet.IsValid()) {
-		return l, fmt.Errorf("public-ipv6 %s: an IPv6 address goes with an IPv6 subnet", s.publicIPv6)
+	if s.publicIPv6.IsValid() && (!s.publicIPv6.Is6() || s.publicIPv6.Is4In6() || s.publicIPv6.Zone() != "") {
+		return l, fmt.Errorf("public-ipv6 %s: it is no IPv6 address without a zone", s.publicIPv6)
 	}
 	l.V4.PublicIP, l.V6.PublicIP, l.NodeID = s.publicIP, s.publicIPv6, nodeID
 	return l, nil

@@ -26,6 +26,7 @@ type plan struct {
 	revision
 	network  lease.Network
 	external node.External
+	both     bool // addresses of both families are told, whoever the peers are
 	backend  backend
 	inherits bool            // what the plan before has made is in place
 	failing  map[string]bool // peers for which the hooks of the plan before failed, by subnets; for a trial
@@ -68,12 +69,24 @@ func (d *daemon) plan(place string, value []byte) (*plan, error) {
 	if err := facts.CheckOverlap(networks(network), external); err != nil {
 		return nil, refuse(exitConfig, fmt.Errorf("%s: %w", place, err))
 	}
-	if c, ok := b.Backend.(builtin.Backend); ok {
-		if err := c.Check(selfOf(network, external)); err != nil {
-			return nil, refuse(exitConfig, fmt.Errorf("%s: %s backend: %w", place, network.Backend.Type, err))
-		}
+	p := &plan{revision: revision{value: value}, network: network, external: external, both: d.isAsked(network), backend: b}
+	if err := p.check(); err != nil {
+		return nil, refuse(exitConfig, fmt.Errorf("%s: %s backend: %w", place, network.Backend.Type, err))
 	}
-	return &plan{revision: revision{value: value}, network: network, external: external, backend: b}, nil
+	return p, nil
+}
+
+// check asks a native backend whether it can be on this machine, if need be with the address that the network does not need.
+func (p *plan) check() error {
+	b, ok := p.backend.Backend.(builtin.Backend)
+	if !ok {
+		return nil
+	}
+	err := b.Check(selfOf(p.network, p.external, p.both))
+	if err != nil && !p.both && b.Check(selfOf(p.network, p.external, true)) == nil {
+		p.both, err = true, nil
+	}
+	return err
 }
 
 // readNetwork refuses what no daemon can use. A daemon that is not set up can use it to check a config.
@@ -159,9 +172,15 @@ func (d *daemon) runPlan(ctx context.Context, p *plan, t *trial, reason hooks.Re
 	if t != nil {
 		observer = t
 	}
+	leases := hooks.Leases(manager)
+	if _, native := p.backend.Backend.(builtin.Backend); native { // hooks are written for one family or both
+		d.breadth.begin(remembered.Peers())
+		leases = company{leases, d.breadth}
+		defer d.breadth.end()
+	}
 	err = hooks.Run(ctx, hooks.Options{
-		Node: selfOf(p.network, p.external), Watch: d.watchSelf(p),
-		BackendType: p.network.Backend.Type, Leases: manager, Backend: p.backend.Backend, Reason: reason,
+		Node: d.self(p, p.external), Watch: d.watchSelf(p),
+		BackendType: p.network.Backend.Type, Leases: leases, Backend: p.backend.Backend, Reason: reason,
 		Concurrency: p.backend.concurrency, OnStop: d.ending(p.backend), Observer: observer, Logger: d.log,
 		Memory: remembered, Effects: p.backend.effects(d.commands),
 		Ready: func(n hooks.Node) error {
@@ -222,6 +241,9 @@ func (d *daemon) ready(n hooks.Node, b backend, began time.Time) error {
 	err := errors.Join(node.Remember(d.stateDir, subnets), d.promise.give(files...))
 	if err != nil {
 		return err
+	}
+	if n.Lease.LacksFamily() {
+		d.log.Info("this node has addresses of one family alone, over which subnets of the other go: nodes of flannel pass it over")
 	}
 	d.state.SetMTU(mtu)
 	d.state.SetWireGuard(d.commands.WireGuard())

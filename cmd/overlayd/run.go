@@ -69,6 +69,7 @@ type daemon struct {
 	helpers  *helper.Pool // in which hooks run
 	firewall *firewall.Table
 	promise  *promise
+	breadth  *breadth
 	held     holding
 	listener net.Listener // of --listen, nil without
 	state    *control.State
@@ -85,7 +86,7 @@ func runDaemon(ctx context.Context, s settings, stderr io.Writer) error {
 	log := newLogger(stderr, s.logLevel, s.logFormat)
 	ctx, stop := stopOnSignal(ctx, log)
 	d := &daemon{settings: s, log: log, helpers: newHelpers(), firewall: firewall.New(firewall.Options{Name: s.table, Logger: log})}
-	d.promise, d.held = &promise{log: log}, holding{}
+	d.promise, d.held, d.breadth = &promise{log: log}, holding{}, newBreadth()
 	d.sayIneffective()
 	err := errors.Join(d.run(ctx), d.helpers.Close())
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {

@@ -185,16 +185,16 @@ func (s *survey) lookAtLeases(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	here := selfOf(s.plan.network, s.plan.external).Lease
-	named := func(l lease.Lease) netip.Addr { // by the address that is a node's name to flannel
+	here := selfOf(s.plan.network, s.plan.external, s.plan.both).Lease
+	isHere := func(l lease.Lease) bool { // by the address that is a node's name to flannel
 		if s.plan.network.V4.Network.IsValid() {
-			return l.V4.PublicIP
+			return l.V4.PublicIP.IsValid() && l.V4.PublicIP == here.V4.PublicIP
 		}
-		return l.V6.PublicIP
+		return l.V6.PublicIP.IsValid() && l.V6.PublicIP == here.V6.PublicIP
 	}
 	var mine []lease.Record
 	for _, r := range snapshot.List() {
-		if r.NodeID == s.nodeID || named(r.Lease) == named(here) {
+		if r.NodeID == s.nodeID || isHere(r.Lease) {
 			mine = append(mine, r)
 		} else {
 			s.peers = append(s.peers, r.Lease)

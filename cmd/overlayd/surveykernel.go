@@ -17,7 +17,7 @@ func (s *survey) lookAtKernel(ctx context.Context) {
 	if !native {
 		return
 	}
-	self := selfOf(s.plan.network, s.plan.external)
+	self := selfOf(s.plan.network, s.plan.external, s.plan.both)
 	self.Lease = s.own.Lease.At(self.Lease)
 	t, err := s.rehearsal.TakeOver(ctx, b, hooks.Call{Reason: hooks.Start, Node: self}, s.peers)
 	if err != nil {

@@ -117,10 +117,8 @@ func (l *linter) eventVariable(name string) (family, known bool) {
 	}
 	rest, node := strings.CutPrefix(name, "NODE_")
 	switch rest {
-	case "PUBLIC_IP":
-		return l.V4, true
-	case "PUBLIC_IPV6":
-		return l.V6, true
+	case "PUBLIC_IP", "PUBLIC_IPV6":
+		return true, true // a node may have one of the family that the network does not use
 	case "SUBNET":
 		return l.V4, l.Hook != hooks.PreStartup
 	case "IPV6SUBNET":

@@ -37,7 +37,7 @@ type Options struct {
 	Binary    string         // the overlayd program
 	Dir       string         // for etcd's data and the nodes' logs; made with mode 0700 if need be
 	Cable     string         // name of this process's link to the nodes
-	Underlays []netip.Prefix // what a data centre's network is to real nodes: an IPv4 network of 24 bits, maybe an IPv6 one
+	Underlays []netip.Prefix // what a data centre's network is to real nodes: an IPv4 network of 24 bits, an IPv6 one, or both; etcd is on the first
 	Logger    *slog.Logger   // of the etcd member
 	Ended     func(error)    // called, maybe from several goroutines, when a daemon ends that nobody has stopped
 }

@@ -80,7 +80,7 @@ func (n *Node) String() string { return fmt.Sprintf("node %d", n.number) }
 // Number is 1 for the node that was added first, 2 for the next, and the host number of its underlay addresses.
 func (n *Node) Number() int { return n.number }
 
-// Address is the node's IPv4 address on the underlay.
+// Address is the node's address on the first underlay.
 func (n *Node) Address() netip.Addr { return host(n.cluster.Underlays[0], n.number).Addr() }
 
 // Addresses are the node's on each underlay.

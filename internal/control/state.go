@@ -44,6 +44,7 @@ type State struct {
 
 	mu      sync.Mutex
 	status  Status // but for what is below, and Health
+	own     lease.Lease
 	hooks   map[hooks.Hook]HookUse
 	chosen  [2]string            // the external interface and why, as said last
 	peers   map[string]Peer      // by subnets
@@ -178,14 +179,17 @@ func (s *State) ObserveNode(n hooks.NodeStatus) {
 		}
 		s.readiness.phase(n.Phase, time.Now())
 		t.Node.Error, t.Node.NextTry = errText(n.Err), n.NextTry
-		t.Node.Networks, t.Node.Paths, t.Node.Interface = n.Node.Networks, paths(n.Node.Lease), n.Node.Interface
+		s.own = n.Node.Lease
+		t.Node.Networks, t.Node.Paths, t.Node.Interface = n.Node.Networks, ownPaths(s.own), n.Node.Interface
 	})
 }
 
 // ObservePeer is part of hooks.Observer.
 func (s *State) ObservePeer(p hooks.PeerStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	peer := Peer{
-		Paths: paths(p.Lease), NodeID: clip(p.Lease.NodeID),
+		Paths: paths(p.Lease, s.own), NodeID: clip(p.Lease.NodeID),
 		State: p.State, Since: p.Since, Error: errText(p.Err), Failures: p.Attempts, NextTry: p.NextTry,
 	}
 	if p.Last.Hook != "" {
@@ -193,8 +197,6 @@ func (s *State) ObservePeer(p hooks.PeerStatus) {
 		peer.LastHook = &run
 	}
 	subnets := p.Lease.String()
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	was := s.peers[subnets]
 	s.peers[subnets] = peer
 	if was.State != peer.State {
@@ -298,12 +300,21 @@ func (s *State) set(f func(*Status)) {
 	f(&s.status)
 }
 
-// paths is what a lease says of each family, be it only the public address.
-func paths(l lease.Lease) []Path {
+// paths are a lease's subnets, and where this node reaches them.
+func paths(l, own lease.Lease) []Path {
 	all := []Path{}
-	for _, p := range [...]lease.Path{l.V4, l.V6} {
-		if p.Subnet.IsValid() || p.PublicIP.IsValid() {
-			all = append(all, Path{p.Subnet, p.PublicIP})
+	for _, p := range l.Reached(own) {
+		all = append(all, Path{p.Subnet, p.PublicIP})
+	}
+	return all
+}
+
+// ownPaths are this node's subnets, and all its public addresses.
+func ownPaths(own lease.Lease) []Path {
+	all := paths(own, own)
+	for _, p := range [...]lease.Path{own.V4, own.V6} {
+		if p.PublicIP.IsValid() && !slices.ContainsFunc(all, func(o Path) bool { return o.PublicIP == p.PublicIP }) {
+			all = append(all, Path{PublicIP: p.PublicIP})
 		}
 	}
 	return all

@@ -41,11 +41,12 @@ func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
 	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, Span(now.Sub(s.Daemon.Started))))
 	writeField(b, "health", string(s.Health.State)) // other lines say why
 	writeField(b, "", problem(n.Error, n.NextTry, now, screen.Columns-labelWidth))
-	for _, p := range n.Paths {
+	for i, p := range n.Paths {
 		if p.Subnet.IsValid() {
 			writeField(b, "subnet", p.Subnet.String()+of(n, p))
 		}
-		if p.PublicIP.IsValid() {
+		said := i > 0 && n.Paths[i-1].PublicIP == p.PublicIP // both subnets are reached there
+		if p.PublicIP.IsValid() && !said {
 			writeField(b, "public IP", p.PublicIP.String()+prefixed(" on ", printable(n.Interface))+by(n))
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/overlayd/overlayd/internal/nearest"
 )
 
-// A Request says what the external interface must be. Families that are not wanted are not looked at.
+// A Request says what the external interface must be.
 type Request struct {
 	Interfaces           []string         // names and addresses, to be tried in order
 	Patterns             []*regexp.Regexp // of addresses and names, to be tried after Interfaces
@@ -19,6 +19,8 @@ type Request struct {
 	PublicIP, PublicIPv6 netip.Addr       // where other nodes reach this one; invalid for the interface's own
 	V4, V6               bool             // the families wanted
 	Overlay              []netip.Prefix   // the networks of the overlay, whose interfaces do not lead to other nodes
+
+	instead *family // the one that leads to the interface and that it must have, where it lacks one that is wanted
 }
 
 // A Reach is how packets to an address leave the machine.
@@ -29,13 +31,15 @@ type Reach struct {
 	Err       error      // why they do not leave
 }
 
-// External is the interface that leads to the other nodes. The addresses of a family that is not wanted are invalid.
+// External is the interface that leads to the other nodes. The addresses of a family that is not wanted are invalid, unless the
+// interface has none of one that is.
 type External struct {
 	Name               string
 	Index              int
 	MTU                int        // bytes
 	V4, V6             netip.Addr // of the interface
 	PublicV4, PublicV6 netip.Addr // where other nodes reach this one
+	Spare              netip.Addr // where they do by the family that is not wanted; invalid if the two above say it, or there is none
 	Why                string     // what chose it: "--iface eth0", "default route"
 }
 
@@ -47,7 +51,7 @@ type choice struct {
 }
 
 // External chooses the external interface. If the request has Interfaces, Patterns or Reach, they are tried in this order and
-// the first that leads to an interface with an address of each family counts. If it has none of these, it is the interface
+// the first that leads to an interface with an address of each family wanted counts. If it has none of these, it is the interface
 // that has a public address of the request; else, as behind NAT, that of the default route.
 //
 // A pattern is compared with addresses first, then with names, and must match one interface alone. Only who names an
@@ -56,7 +60,32 @@ type choice struct {
 //
 // The address is the one that led to the interface, or is public; else its best: global before link-local, lasting before
 // dynamic and temporary, and none that is about to go. An error says what there is instead, and what to try.
+//
+// Where no interface has an address of each family wanted, one with an address of the other, or of one of the two, will do: what one
+// family is wanted for goes over the other. A link-local address is none for that, since every link has one of IPv6; nor does it
+// replace a public address that the request names.
 func (f Facts) External(r Request) (External, error) {
+	e, err := f.external(r)
+	if _, lacks := errors.AsType[*lackError](err); !lacks {
+		return e, err
+	}
+	for _, one := range r.alternatives() {
+		if e, oneErr := f.external(one); oneErr == nil {
+			return e, nil
+		}
+	}
+	return e, err
+}
+
+// A lackError says that something has no address of a family, or that no route of the family is there.
+type lackError struct{ text string }
+
+func (e *lackError) Error() string { return e.text }
+
+func lack(format string, args ...any) error { return &lackError{fmt.Sprintf(format, args...)} }
+
+// external is External for what the request wants, and no less.
+func (f Facts) external(r Request) (External, error) {
 	var misses []error
 	for _, try := range f.ways(r) {
 		c, err := try()
@@ -91,37 +120,79 @@ func (f Facts) ways(r Request) (ways []func() (choice, error)) {
 // external looks for the addresses of the interface.
 func (c choice) external(r Request) (External, error) {
 	e := External{Name: c.Name, Index: c.Index, MTU: c.MTU, Why: c.why}
-	for _, half := range r.halves() {
+	needed := r.halves()
+	lacks := false // whether a family is wanted of which there is none
+	var spare netip.Addr
+	for _, half := range r.both() {
 		own, err := c.address(half.family, append(c.preferred, half.public)...)
-		if err != nil {
-			return External{}, err
+		if err == nil && own.IsLinkLocalUnicast() && (r.instead != nil || !half.wanted) {
+			err = lack("interface %q has no %s address but link-local ones", c.Name, half.family)
 		}
-		public := cmp.Or(half.public, own)
-		if half.family == ipv4 {
-			e.V4, e.PublicV4 = own, public
-		} else {
-			e.V6, e.PublicV6 = own, public
+		switch {
+		case err != nil && slices.Contains(needed, half):
+			return External{}, err
+		case half.wanted && err == nil:
+			e.tell(own, cmp.Or(half.public, own))
+		case half.wanted:
+			lacks = true
+		case err == nil:
+			spare = own
+		}
+	}
+	for _, half := range r.both() {
+		switch {
+		case !half.family.has(spare):
+		case lacks:
+			e.tell(spare, cmp.Or(half.public, spare))
+		default:
+			e.Spare = cmp.Or(half.public, spare)
 		}
 	}
 	return e, nil
 }
 
+// tell takes in an address of the interface, and the one that other nodes are told in its place.
+func (e *External) tell(own, public netip.Addr) {
+	if own.Is4() {
+		e.V4, e.PublicV4 = own, public
+	} else {
+		e.V6, e.PublicV6 = own, public
+	}
+}
+
 // A half is what a request wants of one family.
 type half struct {
 	family family
+	wanted bool
 	public netip.Addr
 	flag   string
 }
 
+func (r Request) both() []half {
+	return []half{{ipv4, r.V4, r.PublicIP, "--public-ip"}, {ipv6, r.V6, r.PublicIPv6, "--public-ipv6"}}
+}
+
+// halves are the families that lead to the interface, and that it must have.
 func (r Request) halves() []half {
-	var halves []half
-	if r.V4 {
-		halves = append(halves, half{ipv4, r.PublicIP, "--public-ip"})
+	return slices.DeleteFunc(r.both(), func(h half) bool {
+		if r.instead != nil {
+			return h.family != *r.instead
+		}
+		return !h.wanted
+	})
+}
+
+// alternatives are requests that do without a family which is wanted, unless its public address is given.
+func (r Request) alternatives() (all []Request) {
+	both := r.both()
+	for i, h := range both {
+		if other := both[1-i]; other.wanted && !other.public.IsValid() {
+			one := r
+			one.instead = &h.family
+			all = append(all, one)
+		}
 	}
-	if r.V6 {
-		halves = append(halves, half{ipv6, r.PublicIPv6, "--public-ipv6"})
-	}
-	return halves
+	return all
 }
 
 // asNamed finds the interface of the name or the address.
@@ -189,7 +260,7 @@ func (f Facts) matching(pattern *regexp.Regexp, r Request) (choice, error) {
 	}
 	switch len(found) {
 	case 0:
-		return choice{}, fmt.Errorf("no interface matches --iface-regex %s: have: %s", pattern, list(f.Interfaces, Interface.describe))
+		return choice{}, lack("no interface matches --iface-regex %s: have: %s", pattern, list(f.Interfaces, Interface.describe))
 	case 1:
 		return found[0], nil
 	}
@@ -258,7 +329,7 @@ func (f Facts) byDefaultRoute(r Request) (Interface, error) {
 	}
 	switch {
 	case len(found) == 0:
-		return Interface{}, fmt.Errorf("no default route: name the external interface with --iface (have: %s)", list(f.Interfaces, Interface.name))
+		return Interface{}, lack("no default route: name the external interface with --iface (have: %s)", list(f.Interfaces, Interface.name))
 	case len(found) == 2 && found[0].Interface != found[1].Interface:
 		return Interface{}, fmt.Errorf("default routes of IPv4 by %q, of IPv6 by %q: name one external interface with --iface",
 			found[0].Interface, found[1].Interface)

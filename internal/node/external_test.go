@@ -40,8 +40,8 @@ func host() node.Facts {
 }
 
 func TestExternalChooses(t *testing.T) {
-	eth0 := node.External{Name: "eth0", Index: 2, MTU: 1500, V4: addr("192.0.2.2"), PublicV4: addr("192.0.2.2")}
-	eth1 := node.External{Name: "eth1", Index: 3, MTU: 9000, V4: addr("198.51.100.2"), PublicV4: addr("198.51.100.2")}
+	eth0 := node.External{Name: "eth0", Index: 2, MTU: 1500, V4: addr("192.0.2.2"), PublicV4: addr("192.0.2.2"), Spare: addr("2001:db8::d")}
+	eth1 := node.External{Name: "eth1", Index: 3, MTU: 9000, V4: addr("198.51.100.2"), PublicV4: addr("198.51.100.2"), Spare: addr("2001:db8:1::2")}
 	with := func(e node.External, change func(*node.External)) node.External { change(&e); return e }
 	for name, test := range map[string]struct {
 		request node.Request
@@ -68,18 +68,19 @@ func TestExternalChooses(t *testing.T) {
 			with(eth0, func(e *node.External) { e.PublicV4 = addr("203.0.113.9") }),
 			"default route",
 		},
-		"no public address of a family that is off": {
-			node.Request{V4: true, PublicIPv6: addr("2001:db8:1::2")}, eth0,
+		"no interface for the public address of a family that is off": {
+			node.Request{V4: true, PublicIPv6: addr("2001:db8:1::2")},
+			with(eth0, func(e *node.External) { e.Spare = addr("2001:db8:1::2") }),
 			"default route",
 		},
 		"global before link-local, permanent before dynamic before temporary, and no deprecated address": {
 			node.Request{V6: true},
-			node.External{Name: "eth0", Index: 2, MTU: 1500, V6: addr("2001:db8::d"), PublicV6: addr("2001:db8::d")},
+			node.External{Name: "eth0", Index: 2, MTU: 1500, V6: addr("2001:db8::d"), PublicV6: addr("2001:db8::d"), Spare: addr("192.0.2.2")},
 			"default route",
 		},
 		"a permanent address before a dynamic one": {
 			node.Request{V6: true, Interfaces: []string{"eth1"}},
-			node.External{Name: "eth1", Index: 3, MTU: 9000, V6: addr("2001:db8:1::2"), PublicV6: addr("2001:db8:1::2")},
+			node.External{Name: "eth1", Index: 3, MTU: 9000, V6: addr("2001:db8:1::2"), PublicV6: addr("2001:db8:1::2"), Spare: addr("198.51.100.2")},
 			"--iface eth1",
 		},
 		"a link-local address when there is no other": {
@@ -89,7 +90,9 @@ func TestExternalChooses(t *testing.T) {
 		},
 		"one interface for both families": {
 			node.Request{V4: true, V6: true, PublicIPv6: addr("2001:db8:9::9")},
-			with(eth0, func(e *node.External) { e.V6, e.PublicV6 = addr("2001:db8::d"), addr("2001:db8:9::9") }),
+			with(eth0, func(e *node.External) {
+				e.V6, e.PublicV6, e.Spare = addr("2001:db8::d"), addr("2001:db8:9::9"), netip.Addr{}
+			}),
 			"default route",
 		},
 	} {

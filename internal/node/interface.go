@@ -39,7 +39,7 @@ func (i Interface) address(family family, preferred ...netip.Addr) (netip.Addr, 
 	}
 	fit := slices.DeleteFunc(slices.Clone(i.Addresses), func(a Address) bool { return a.Unfit || !family.has(a.Addr()) })
 	if len(fit) == 0 {
-		return netip.Addr{}, fmt.Errorf("interface %q has no %s address to use: give it one, or name another interface with --iface", i.Name, family)
+		return netip.Addr{}, lack("interface %q has no %s address to use: give it one, or name another interface with --iface", i.Name, family)
 	}
 	return slices.MinFunc(fit, func(a, b Address) int { return cmp.Compare(a.rank(), b.rank()) }).Addr(), nil
 }

@@ -4,7 +4,6 @@
 package native
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -44,6 +43,34 @@ func (n Node) Public(f Family) netip.Addr {
 	return n.Lease.V6.PublicIP
 }
 
+// Under is the family of the underlay that carries the family of the overlay, unless a peer has no address of it: the same, or the
+// other where this node has a public address of that alone.
+func (n Node) Under(f Family) Family {
+	if !n.Public(f).IsValid() && n.Public(f.other()).IsValid() {
+		return f.other()
+	}
+	return f
+}
+
+// Unders are the families of the underlay by which the node reaches any peers, IPv4 first: those of which it tells an address, and
+// those that Families need.
+func (n Node) Unders() (all []Family) {
+	for _, f := range []Family{IPv4, IPv6} {
+		if n.Public(f).IsValid() || n.Uses(f) && n.Under(f) == f {
+			all = append(all, f)
+		}
+	}
+	return all
+}
+
+// Subnet is the node's own of the family.
+func (n Node) Subnet(f Family) netip.Prefix {
+	if f == IPv4 {
+		return n.Lease.V4.Subnet
+	}
+	return n.Lease.V6.Subnet
+}
+
 // Network is the whole overlay of the family, the zero Prefix when the network does not use it.
 func (n Node) Network(f Family) netip.Prefix {
 	for _, p := range n.Networks {
@@ -70,15 +97,34 @@ func (n Node) shared(peer lease.Lease) lease.Lease {
 	return peer
 }
 
-// Reachable returns an error for a half whose node does not say where it is, or says that it is here.
-func (n Node) Reachable(p lease.Path) error {
-	switch {
-	case !p.PublicIP.IsValid():
-		return errors.New("its lease has no public " + FamilyOf(p).String() + " address")
-	case p.PublicIP == n.Lease.V4.PublicIP || p.PublicIP == n.Lease.V6.PublicIP:
-		return fmt.Errorf("its public address %s is this node's own", p.PublicIP)
+// Way is the half of the peer's lease by whose public address this node reaches the subnet of the half given, see lease.Lease.Toward.
+// It is an error where no family is common to both.
+func (n Node) Way(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
+	way := peer.Toward(half, &n.Lease)
+	if !way.PublicIP.IsValid() {
+		return way, n.apart(peer, FamilyOf(*half))
 	}
-	return nil
+	return way, nil
+}
+
+// WayOut is the Way to a peer that needs an address of its own. It is an error for one that says it is here.
+func (n Node) WayOut(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
+	way, err := n.Way(peer, half)
+	if at := way.PublicIP; err == nil && (at == n.Lease.V4.PublicIP || at == n.Lease.V6.PublicIP) {
+		err = fmt.Errorf("its public address %s is this node's own", at)
+	}
+	return way, err
+}
+
+// apart says why there is no way to a peer's subnet of the family.
+func (n Node) apart(peer *lease.Lease, f Family) error {
+	for _, its := range []Family{f, f.other()} {
+		at := Node{Node: hooks.Node{Lease: *peer}}.Public(its)
+		if at.IsValid() && n.Public(its.other()).IsValid() {
+			return fmt.Errorf("its public address %s is of %s, of which this node has none: the two have no address family in common", at, its)
+		}
+	}
+	return fmt.Errorf("its lease has no public %s address", f)
 }
 
 // A Family is an address family.
@@ -90,9 +136,14 @@ const (
 	IPv6 Family = 6
 )
 
-// FamilyOf is the family of a lease's half.
-func FamilyOf(p lease.Path) Family {
-	if p.Subnet.Addr().Is4() {
+func (f Family) other() Family { return IPv4 + IPv6 - f }
+
+// FamilyOf is the family of a lease's half, by its subnet.
+func FamilyOf(p lease.Path) Family { return FamilyOfAddr(p.Subnet.Addr()) }
+
+// FamilyOfAddr is the address's family.
+func FamilyOfAddr(a netip.Addr) Family {
+	if a.Is4() {
 		return IPv4
 	}
 	return IPv6
@@ -104,9 +155,10 @@ func (f Family) Has(a netip.Addr) bool { return a.Is4() == (f == IPv4) }
 // String is "IPv4" or "IPv6".
 func (f Family) String() string { return fmt.Sprintf("IPv%d", int(f)) }
 
-// Route leads packets to a peer's subnet. It has the mark of what native backends make, and a metric of its own.
-func Route(to netip.Prefix, hop kernel.Hop) kernel.Object {
-	return kernel.Spread(kernel.Route{Dst: to, Hops: []kernel.Hop{hop}, Protocol: kernel.Protocol})
+// Route leads packets to a peer's subnet, those of this node with the source address if it is valid. It has the mark of what native
+// backends make, and a metric of its own.
+func Route(to netip.Prefix, from netip.Addr, hop kernel.Hop) kernel.Object {
+	return kernel.Spread(kernel.Route{Dst: to, Src: from, Hops: []kernel.Hop{hop}, Protocol: kernel.Protocol})
 }
 
 // Base is the first address of a half's subnet, which is its node's own in the overlay, alone on its link.
