@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 
@@ -23,7 +24,8 @@ const (
 )
 
 // WatchAddresses calls changed at once, and after links, addresses or routes have changed in the network namespace that the
-// calling thread is in, until the context ends, whose error it returns. What changes together is one call.
+// calling thread is in, until the context ends, whose error it returns. What changes together is one call. Routes with the mark of
+// native backends do not count: they lead to peers' subnets, and there are as many of them as peers.
 func WatchAddresses(ctx context.Context, changed func()) error {
 	file, conn, err := openAddressNotices()
 	if err != nil {
@@ -68,15 +70,19 @@ func openAddressNotices() (*os.File, syscall.RawConn, error) {
 	return file, conn, nil
 }
 
-// readNotices reads all notices there are, if it waits at least one. What they say is of no interest. That some were lost
-// says that there were some.
+// readNotices reads all notices there are, if it waits at least one that counts. What else they say is of no interest. That some
+// were lost says that there were some.
 func readNotices(conn syscall.RawConn, wait bool) error {
 	buffer := make([]byte, 64<<10)
 	var failed error
 	err := conn.Read(func(fd uintptr) (done bool) {
-		for done = !wait; ; done = true {
-			switch _, err := unix.Read(int(fd), buffer); err {
-			case nil, unix.EINTR, unix.ENOBUFS:
+		for done = !wait; ; {
+			switch n, err := unix.Read(int(fd), buffer); err {
+			case nil:
+				done = done || !areOwnRoutes(buffer[:n])
+			case unix.ENOBUFS:
+				done = true
+			case unix.EINTR:
 			case unix.EAGAIN:
 				return done
 			default:
@@ -86,6 +92,16 @@ func readNotices(conn syscall.RawConn, wait bool) error {
 		}
 	})
 	return errors.Join(err, failed)
+}
+
+// areOwnRoutes reports whether the notices are of nothing but routes with the mark of native backends.
+func areOwnRoutes(notices []byte) bool {
+	messages, err := syscall.ParseNetlinkMessage(notices)
+	return err == nil && !slices.ContainsFunc(messages, func(m syscall.NetlinkMessage) bool {
+		const protocol = 5 // where it is in an rtmsg
+		route := m.Header.Type == unix.RTM_NEWROUTE || m.Header.Type == unix.RTM_DELROUTE
+		return !route || len(m.Data) <= protocol || m.Data[protocol] != Protocol
+	})
 }
 
 // waitFor returns the context's error if it ends before the time has passed.

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -44,9 +45,13 @@ func TestChangesOfAddressesAreTold(t *testing.T) {
 	}
 	must(ns.Addr("lo", prefix("192.0.2.1/32"), prefix("192.0.2.2/32"), prefix("192.0.2.3/32")))
 	await("of addresses")
+	var k Kernel
+	must(ns.Do(func() (err error) { k, err = Open(slog.New(slog.DiscardHandler)); return err }))
+	defer k.Close()
+	must(k.Do(ctx, Op{Add, Marked(Route{Dst: prefix("10.50.2.0/24"), Hops: []Hop{{Dev: "lo"}}})}))
 	select {
 	case <-told:
-		t.Error("told of one change twice")
+		t.Error("told of one change twice, or of a backend's route")
 	case <-time.After(2 * noticeApart):
 	}
 	cancel()
