@@ -37,7 +37,8 @@
 // A peer's data is what its own PreStartup printed. Standard error is logged and never published. A command's
 // status is that of the last program in it.
 //
-// Its environment holds these variables. Those of an address family that the network does not use are unset.
+// Its environment holds these variables. Those of an address family that the network does not use are unset, but for the public
+// address of a node that has none of a family which it does, or tells both by flag: then PUBLIC_IPV6 may be set where PUBLIC_IP is not.
 //
 //	NETWORK, IPV6NETWORK                  the whole network
 //	SUBNET, IPV6SUBNET                    SubnetAdd, SubnetRemove: the peer's; PostStartup, Shutdown: this node's;

@@ -323,11 +323,11 @@ func (w *world) awaitPeersUp(n *cluster.Node, count int) {
 	})
 }
 
-// An IPv4 overlay needs no more of the underlay's IPv4 than an address for each node, where WireGuard goes over IPv6.
+// An IPv4 overlay needs nothing of the underlay's IPv4 where WireGuard is to go over IPv6.
 func TestIPv4PassesOverAnUnderlayOfIPv6Alone(t *testing.T) {
 	t.Parallel()
 	tools(t, "ip")
-	w := newWorldOver(t, network(dual, `{"Type": "wireguard", "Mode": "ipv6"}`), 3, true)
+	w := newWorldOver(t, network(onlyV4, `{"Type": "wireguard", "Mode": "ipv6"}`), 3, true)
 	nodes := w.Nodes()
 	for _, n := range nodes {
 		for _, other := range nodes {

@@ -27,6 +27,7 @@ func TestNodesOfOneFamilyCarryTheOthersSubnets(t *testing.T) {
 		{onlyV4, `{"Type": "host-gw"}`, "6", 1500},
 		{onlyV4, `{"Type": "wireguard"}`, "6", 1420},
 		{onlyV4, `{"Type": "wireguard", "Mode": "auto"}`, "6", 1420},
+		{onlyV4, `{"Type": "extension", "SubnetAddCommand": "ip route add $SUBNET via ${PUBLIC_IP:-inet6 $PUBLIC_IPV6}"}`, "6", 1500},
 		{onlyV6, `{"Type": "vxlan"}`, "4", 1450},
 		{onlyV6, `{"Type": "wireguard"}`, "4", 1420},
 		{dual, `{"Type": "vxlan"}`, "6", 1430},
@@ -78,8 +79,10 @@ func TestNodesOfBothFamiliesAndOfOneReachEachOther(t *testing.T) {
 			if at := both[0].SubnetFile().MTU; at != tt.narrow {
 				t.Errorf("MTU %d before there are nodes with IPv6 alone, want %d", at, tt.narrow)
 			}
-			w.up(six...)
-			w.reach(nodes...)
+			w.wantNoLoss(w.unharmed(both, func() { // who tell both addresses from now on
+				w.up(six...)
+				w.reach(nodes...)
+			}))
 			paths := func(p cluster.Pair) int {
 				if p.From.Number() <= 2 && p.To.Number() <= 2 {
 					return tt.mtu
