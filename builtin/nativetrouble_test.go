@@ -54,7 +54,9 @@ func TestAPeerThatCannotBeReachedHarmsNobody(t *testing.T) {
 				"Nexthop has invalid gateway: 198.51.100.7 is not on the link of eth0, and host-gw needs one layer-2 network (type vxlan does not)",
 		},
 		"behind a router, by the other family": {
-			func(l *lease.Lease) { l.V4.PublicIP, l.V6.PublicIP = netip.Addr{}, netip.MustParseAddr("2001:db8:1::7") },
+			func(l *lease.Lease) {
+				l.V4.PublicIP, l.V6.PublicIP = netip.Addr{}, netip.MustParseAddr("2001:db8:1::7")
+			},
 			"peer 10.50.7.0/24,fd50:0:0:7::/64: ip route add 10.50.7.0/24 via inet6 2001:db8:1::7 dev eth0 metric 12808 proto 111: network is unreachable: " +
 				"Nexthop has invalid gateway: 2001:db8:1::7 is not on the link of eth0, and host-gw needs one layer-2 network (type vxlan does not)",
 		},
