@@ -38,7 +38,8 @@ const bundlePatience = 10 * time.Second
 // A bundle is what goes into the archive.
 type bundle struct {
 	settings
-	tools *builtin.Set
+	tools   *builtin.Set
+	unfound error // why it is not known where etcd is
 }
 
 // A part is one file of a bundle.
@@ -56,6 +57,7 @@ func newBundleCommand() *cobra.Command {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
 				return err
 			}
+			b.unfound = b.findEtcd(c.Context(), c.Flags())
 			var err error
 			if b.tools, err = builtin.Open(builtin.Options{}); err != nil {
 				return err
@@ -66,7 +68,6 @@ func newBundleCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	b.etcdFlags(f)
-	pathVar(f, &b.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	pathVar(f, &b.stateDir, "state-dir", defaultStateDir, "`DIR` of the daemon's keys, which are kept out")
 	pathVar(f, &b.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that tells container engines the node's subnet")
 	f.StringVarP(&output, "output", "o", "", "`FILE` to write, - for standard output (default: overlayd-HOST-TIME.tar.gz)")
@@ -163,8 +164,8 @@ func (b *bundle) events(ctx context.Context) ([]byte, error) {
 
 // open reaches etcd as the flags say.
 func (b *bundle) open(ctx context.Context) (*etcdCluster, error) {
-	if len(b.etcd.Endpoints) == 0 {
-		b.etcd.Endpoints = []string{defaultListen}
+	if b.unfound != nil {
+		return nil, b.unfound
 	}
 	cluster, err := newEtcdCluster(b.etcd, b.etcdPrefix, slog.New(slog.DiscardHandler))
 	if err != nil {

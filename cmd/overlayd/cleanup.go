@@ -63,7 +63,6 @@ func newCleanupCommand() *cobra.Command {
 	pathVar(f, &o.subnetFile, "subnet-file", defaultSubnetFile, "`FILE` that the daemon wrote for container engines")
 	pathVar(f, &o.cniConf, "cni-conf", "", "`FILE` with the CNI network config that the daemon wrote")
 	pathVar(f, &o.stateDir, "state-dir", defaultStateDir, "`DIR` in which the daemon keeps what survives a reboot")
-	pathVar(f, &o.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	tableVar(f, &o.table)
 	o.etcdFlags(f)
 	return c

@@ -98,24 +98,23 @@ func oneFile(_ *cobra.Command, args []string) error {
 	return nil
 }
 
-// withStore calls f with the store that the command's etcd flags name; without any, with the member of a daemon on this
-// machine.
+// withStore calls f with the store that the command's etcd flags name; without any, with that of the daemon on this machine.
 func (s *settings) withStore(c *cobra.Command, f func(context.Context, *etcd.Store) error) error {
 	if err := fillFromEnvironment(c.Flags()); err != nil {
 		return err
 	}
-	if len(s.etcd.Endpoints) == 0 {
-		s.etcd.Endpoints = []string{defaultListen}
+	if err := s.findEtcd(c.Context(), c.Flags()); err != nil {
+		return err
 	}
 	cluster, err := newEtcdCluster(s.etcd, s.etcdPrefix, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return err
+		return s.naming(err)
 	}
 	defer cluster.close()
 	if _, err := cluster.await(c.Context(), waiting{etcdPatience, etcdPatience}, func(error) {}); err != nil {
-		return err
+		return s.naming(err)
 	}
-	return f(c.Context(), cluster.Store)
+	return s.naming(f(c.Context(), cluster.Store))
 }
 
 // readNetworkFile reads and checks the network config of a file, which may be a daemon config that holds one, and returns

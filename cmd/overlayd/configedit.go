@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -55,12 +54,7 @@ func edit(ctx context.Context, c *cobra.Command, store *etcd.Store, old etcd.Con
 			err = os.RemoveAll(dir)
 			return
 		}
-		r, ok := errors.AsType[*refusal](err)
-		if !ok {
-			r = &refusal{err: err, status: exitFailed}
-		}
-		r.hints = append(r.hints, "your text is in "+file)
-		err = r
+		err = hint(err, "your text is in "+file)
 	}()
 	head := fmt.Sprintf("# etcd %s@%d. Saving it unchanged, or empty, writes nothing.\n", store.ConfigKey(), old.Revision)
 	text := asYAML(old.Value)

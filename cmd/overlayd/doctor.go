@@ -50,6 +50,7 @@ type patient struct {
 	networks []netip.Prefix // of the overlay, empty while it is not known
 	network  lease.Network  // the same, from etcd; zero when etcd does not say
 	cluster  *etcdCluster   // nil when it cannot be reached
+	unfound  error          // why it is not known where etcd is
 }
 
 // An examination looks at one thing. Its findings need no Subject.
@@ -83,6 +84,7 @@ func newDoctorCommand() *cobra.Command {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
 				return err
 			}
+			p.unfound = p.findEtcd(c.Context(), c.Flags())
 			findings := p.examine(c.Context())
 			show := showFindingList
 			if output == "json" {
@@ -96,7 +98,6 @@ func newDoctorCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	p.etcdFlags(f)
-	pathVar(f, &p.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	tableVar(f, &p.table)
 	outputVar(c, &output, "text", "json")
 	return c
@@ -108,9 +109,6 @@ func (p *patient) examine(ctx context.Context) []finding {
 	if status, err := control.Fetch(ctx, control.SocketPath(p.runDir)); err == nil {
 		p.status = &status
 		p.networks = status.Node.Networks
-		if len(p.etcd.Endpoints) == 0 {
-			p.etcd.Endpoints = status.Etcd.Endpoints
-		}
 	}
 	var err error
 	if p.facts, err = node.Read(); err != nil {

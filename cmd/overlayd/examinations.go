@@ -43,8 +43,8 @@ func lookAtKernel(_ context.Context, p *patient) (all []finding) {
 const slowEtcd = 500 * time.Millisecond
 
 func lookAtEtcd(ctx context.Context, p *patient) []finding {
-	if len(p.etcd.Endpoints) == 0 {
-		p.etcd.Endpoints = []string{defaultListen}
+	if p.unfound != nil {
+		return []finding{{severe, "", p.unfound.Error(), "or name the cluster with --etcd-endpoints"}}
 	}
 	cluster, err := newEtcdCluster(p.etcd, p.etcdPrefix, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -44,7 +44,6 @@ func newLeaseReleaseCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	pathVar(f, &s.stateDir, "state-dir", defaultStateDir, "`DIR` in which this node's daemon keeps its identity")
-	pathVar(f, &s.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	s.etcdFlags(f)
 	return c
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -42,6 +43,16 @@ func refuse(status int, err error, hints ...string) error {
 		return nil
 	}
 	return &refusal{err: err, status: status, hints: hints}
+}
+
+// hint adds to what the error says to try.
+func hint(err error, text string) error {
+	hinted := refusal{err: err, status: exitFailed}
+	if r, ok := errors.AsType[*refusal](err); ok {
+		hinted = *r
+	}
+	hinted.hints = append(slices.Clip(hinted.hints), text)
+	return &hinted
 }
 
 // report prints the error and returns the exit status that it asks for.

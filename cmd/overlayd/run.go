@@ -257,7 +257,7 @@ func (d *daemon) effects(ctx context.Context, scope string) (list []control.Effe
 // serve runs the networks until the context ends or something fails, and answers for them until the last one has stopped.
 func (d *daemon) serve(ctx context.Context) error {
 	d.state = control.NewState(control.Facts{
-		Version: version(), NodeID: d.nodeID, Endpoints: d.etcd.Endpoints, Prefix: d.etcdPrefix,
+		Version: version(), NodeID: d.nodeID, Etcd: d.etcdAccess(),
 		Effects: d.effects, Record: d.record,
 	})
 	answering, done := context.WithCancel(context.WithoutCancel(ctx))

@@ -32,6 +32,7 @@ type settings struct {
 	subnetFile string
 	stateDir   string
 	runDir     string
+	etcdWhy    string // why these endpoints of etcd, where no flag names them
 	onExit     string
 	leaseTTL   time.Duration
 	hooks      string
@@ -69,9 +70,14 @@ const (
 // minLeaseTTL is for tests. Where nodes may be cut off from etcd for a while, minutes are the least that makes sense.
 const minLeaseTTL = 5 * time.Second
 
-// etcdFlags adds the flags by which a command reaches etcd.
+// etcdFlags adds the flags by which a command reaches etcd, and finds the daemon that knows how.
 func (s *settings) etcdFlags(f *pflag.FlagSet) {
-	f.StringSliceVar(&s.etcd.Endpoints, "etcd-endpoints", nil, "client `URL`s of the etcd cluster (default: the one member in this machine's daemon)")
+	s.daemonsEtcdFlags(f, "what this machine's daemon uses")
+	pathVar(f, &s.runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
+}
+
+func (s *settings) daemonsEtcdFlags(f *pflag.FlagSet, byDefault string) {
+	f.StringSliceVar(&s.etcd.Endpoints, "etcd-endpoints", nil, fmt.Sprintf("client `URL`s of the etcd cluster (default: %s)", byDefault))
 	checkedVar(f, &s.etcdPrefix, "etcd-prefix", defaultPrefix, "`KEY` below which the network's config and leases are kept", notEmpty)
 	pathVar(f, &s.etcd.CAFile, "etcd-cafile", "", "`FILE` with the certificates that etcd's certificate is checked against")
 	pathVar(f, &s.etcd.CertFile, "etcd-certfile", "", "`FILE` with the certificate to show to etcd")
@@ -83,7 +89,7 @@ func (s *settings) etcdFlags(f *pflag.FlagSet) {
 // flags adds all flags of the daemon.
 func (s *settings) flags(f *pflag.FlagSet) {
 	pathVar(f, &s.config, "config", "", "`FILE` with the network config (JSON or YAML), or with these flags and it under network:")
-	s.etcdFlags(f)
+	s.daemonsEtcdFlags(f, "the one member in this machine's daemon")
 	checkedVar(f, &s.etcdListen, "etcd-listen", defaultListen, "client `URL` that the etcd member in this process listens on", listenURL)
 	checkedVar(f, &s.etcdWait, "etcd-wait", 15*time.Second, "`TIME` to wait at start for a route to etcd, or an address for its name; one that only does not answer is waited for without end", notNegative)
 	s.external.add(f)

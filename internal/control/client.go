@@ -12,8 +12,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // Fetch asks the daemon that listens on the unix socket at path how it stands. It is an fs.ErrNotExist when no daemon
@@ -92,9 +95,29 @@ func FetchMetrics(ctx context.Context, path string) ([]byte, error) {
 	return text, nil
 }
 
-// fetch reads the daemon's answer, which is JSON.
-func fetch(ctx context.Context, path, resource string, into any) error {
-	body, err := ask(ctx, path, resource)
+// FetchEtcd asks the daemon how it reaches etcd. Its errors are Fetch's. It believes a daemon of root's or of this user only: by what
+// it says this program reads files, and shows to etcd what is in them.
+func FetchEtcd(ctx context.Context, path string) (access EtcdAccess, err error) {
+	err = fetch(ctx, path, "/v1/etcd", &access, byTrusted)
+	return access, err
+}
+
+// byTrusted refuses a daemon of any other user than root and this one.
+func byTrusted(conn syscall.RawConn) error {
+	var peer *unix.Ucred
+	var err error
+	if e := conn.Control(func(fd uintptr) { peer, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) }); e != nil || err != nil {
+		return errors.Join(e, err)
+	}
+	if peer.Uid != 0 && int(peer.Uid) != os.Geteuid() {
+		return fmt.Errorf("the user with ID %d answers there, who is neither root nor you", peer.Uid)
+	}
+	return nil
+}
+
+// fetch reads the daemon's answer, which is JSON. Checks look at the connection first.
+func fetch(ctx context.Context, path, resource string, into any, checks ...func(syscall.RawConn) error) error {
+	body, err := ask(ctx, path, resource, checks...)
 	if err != nil {
 		return err
 	}
@@ -106,11 +129,9 @@ func fetch(ctx context.Context, path, resource string, into any) error {
 }
 
 // ask returns the body of the daemon's answer.
-func ask(ctx context.Context, path, resource string) (io.ReadCloser, error) {
+func ask(ctx context.Context, path, resource string, checks ...func(syscall.RawConn) error) (io.ReadCloser, error) {
 	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, path, checks) },
 		DisableKeepAlives: true,
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://overlayd"+resource, nil)
@@ -127,6 +148,23 @@ func ask(ctx context.Context, path, resource string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("ask overlayd at %s: it answers %s: %s", path, response.Status, bytes.TrimSpace(why))
 	}
 	return response.Body, nil
+}
+
+func dial(ctx context.Context, path string, checks []func(syscall.RawConn) error) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range checks {
+		raw, err := conn.(*net.UnixConn).SyscallConn()
+		if err == nil {
+			err = check(raw)
+		}
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return conn, nil
 }
 
 // explain says in a person's words why nobody answers.

@@ -68,7 +68,7 @@ func serve(t *testing.T, path string, state *State) (stop func()) {
 
 func TestFetchReturnsWhatTheDaemonKnows(t *testing.T) {
 	dir := t.TempDir()
-	state := NewState(Facts{Version: "v0.1.0", NodeID: "node-7", Endpoints: []string{"http://192.0.2.254:2379"}})
+	state := NewState(Facts{Version: "v0.1.0", NodeID: "node-7", Etcd: EtcdAccess{Endpoints: []string{"http://192.0.2.254:2379"}}})
 	daemonUp(state)
 	state.ObserveHook(hooks.HookRun{Hook: hooks.PreStartup, Scope: hooks.NodeScope, Reason: hooks.Start, Took: time.Second})
 	state.ObserveHook(hooks.HookRun{Hook: hooks.SubnetAdd, Scope: "10.50.3.0/24", Reason: hooks.Join, Err: errors.New("broken")})
@@ -97,7 +97,7 @@ func TestFetchReturnsWhatTheDaemonKnows(t *testing.T) {
 }
 
 func TestJSONKeysAreStable(t *testing.T) {
-	state := NewState(Facts{Version: "v0.1.0", NodeID: "node-7", Endpoints: []string{"http://192.0.2.254:2379"}})
+	state := NewState(Facts{Version: "v0.1.0", NodeID: "node-7", Etcd: EtcdAccess{Endpoints: []string{"http://192.0.2.254:2379"}}})
 	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	state.status.Daemon.PID, state.status.Daemon.Started = 4711, at
 	state.Configure("extension", 17)

@@ -6,8 +6,9 @@
 // share nothing.
 //
 // The protocol is HTTP, and nothing can be changed by it: GET /v1/status returns a Status, GET /v1/events Events, one a line,
-// GET /v1/effects what was made for a peer, GET /v1/hooks HookEntries, and /metrics, /healthz and /readyz are what monitoring asks
-// for. ServeTCP has the same for those who cannot reach the socket, but for what hooks printed, and Notify tells systemd.
+// GET /v1/effects what was made for a peer, GET /v1/hooks HookEntries, GET /v1/etcd an EtcdAccess, and /metrics, /healthz and /readyz
+// are what monitoring asks for. ServeTCP has the same for those who cannot reach the socket, but for what hooks printed and the names
+// of files, and Notify tells systemd.
 //
 // What other nodes wrote, or what hooks printed about them, may hold anything. JSON escapes it, and Text prints what is
 // not printable quoted, so that nobody writes to an administrator's terminal through a lease.

@@ -12,13 +12,11 @@ import (
 const writePatience = 10 * time.Second
 
 // socketHandler answers for the state to those who may use the control socket. What hooks printed is theirs alone, and so
-// is what costs a request to etcd.
+// are where the daemon's certificates are and what costs a request to etcd.
 func socketHandler(state *State) http.Handler {
 	mux := newMux(state)
-	mux.HandleFunc("GET /v1/hooks", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(state.HookLog()) // an error means that the client is gone
-	})
+	mux.HandleFunc("GET /v1/hooks", asJSON(func() any { return state.HookLog() }))
+	mux.HandleFunc("GET /v1/etcd", asJSON(func() any { return state.facts.Etcd }))
 	mux.HandleFunc("GET /v1/lease", state.serveLease)
 	return mux
 }
@@ -26,11 +24,7 @@ func socketHandler(state *State) http.Handler {
 // newMux answers for the state to everybody. Nothing can be changed by it.
 func newMux(state *State) *http.ServeMux {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		// An error means that the client is gone.
-		_ = json.NewEncoder(w).Encode(state.Snapshot())
-	})
+	mux.HandleFunc("GET /v1/status", asJSON(func() any { return state.Snapshot() }))
 	mux.HandleFunc("GET /v1/events", state.serveEvents)
 	mux.HandleFunc("GET /v1/effects", state.serveEffects)
 	mux.HandleFunc("GET /{$}", state.servePage)
@@ -41,6 +35,14 @@ func newMux(state *State) *http.ServeMux {
 	mux.HandleFunc("GET /healthz", state.serveHealth(func(h Health) bool { return h.Live }))
 	mux.HandleFunc("GET /readyz", state.serveHealth(func(h Health) bool { return h.Live && h.Ready }))
 	return mux
+}
+
+// asJSON sends what the function returns as JSON.
+func asJSON(what func() any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(what()) // an error means that the client is gone
+	}
 }
 
 // serveHealth answers 200 if the health is good, else 503, and in both cases with the status in one line.

@@ -30,7 +30,7 @@ const hostile = `<script>document.title = "owned"</script>`
 // crowded is a state with a peer in each state, and one that is hostile.
 func crowded() *State {
 	s := NewState(Facts{
-		Version: "v0.1.0", NodeID: "node-7", Endpoints: []string{"http://192.0.2.254:2379"},
+		Version: "v0.1.0", NodeID: "node-7", Etcd: EtcdAccess{Endpoints: []string{"http://192.0.2.254:2379"}},
 		Effects: func(_ context.Context, scope string) ([]Effect, error) {
 			if scope != "10.50.3.0/24" {
 				return nil, errors.New("not asked for: " + scope)

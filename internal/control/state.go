@@ -24,10 +24,9 @@ const (
 
 // Facts are what does not change while the daemon runs.
 type Facts struct {
-	Version   string   // of the program
-	NodeID    string   // this node's identity
-	Endpoints []string // etcd's client URLs
-	Prefix    string   // below which the network's keys are
+	Version string     // of the program
+	NodeID  string     // this node's identity
+	Etcd    EtcdAccess // how the daemon reaches etcd
 
 	// Effects returns what was made for the scope, hooks.NodeScope or a peer's subnets. nil where nobody knows.
 	Effects func(ctx context.Context, scope string) ([]Effect, error)
@@ -65,7 +64,7 @@ func NewState(f Facts) *State {
 			Version: statusVersion,
 			Daemon:  Daemon{Version: f.Version, PID: os.Getpid(), Started: time.Now(), NodeID: f.NodeID},
 			Node:    Node{Networks: []netip.Prefix{}, Paths: []Path{}},
-			Etcd:    Etcd{Endpoints: append([]string{}, f.Endpoints...), Prefix: f.Prefix},
+			Etcd:    Etcd{Endpoints: append([]string{}, f.Etcd.Endpoints...), Prefix: f.Etcd.Prefix},
 		},
 		hooks:  make(map[hooks.Hook]HookUse),
 		peers:  make(map[string]Peer),

@@ -101,6 +101,18 @@ type Etcd struct {
 	Problem   string   `json:"problem,omitzero"` // why it does not answer
 }
 
+// An EtcdAccess is how a daemon reaches etcd, for other commands of this machine. Of what is secret it has the names of files: who
+// may not read these gains nothing by it.
+type EtcdAccess struct {
+	Endpoints    []string `json:"endpoints"`
+	Prefix       string   `json:"prefix"` // below which the network's keys are
+	CAFile       string   `json:"caFile,omitzero"`
+	CertFile     string   `json:"certFile,omitzero"`
+	KeyFile      string   `json:"keyFile,omitzero"`
+	Username     string   `json:"username,omitzero"`
+	PasswordFile string   `json:"passwordFile,omitzero"`
+}
+
 // A HookUse sums up the runs of one hook.
 type HookUse struct {
 	Hook     hooks.Hook `json:"hook"`

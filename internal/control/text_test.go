@@ -115,7 +115,7 @@ func TestTextFitsAPersonAndATerminal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder
 			synctest.Test(t, func(t *testing.T) {
-				s := NewState(Facts{Version: "v0.1.0", NodeID: "node-7", Endpoints: []string{"http://192.0.2.254:2379"}})
+				s := NewState(Facts{Version: "v0.1.0", NodeID: "node-7", Etcd: EtcdAccess{Endpoints: []string{"http://192.0.2.254:2379"}}})
 				s.status.Daemon.PID = 4711
 				tt.fill(s)
 				time.Sleep(tt.wait)
