@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what should take a second. The machine may be busy with other tests, or emulated.
-const patience = 2 * time.Minute
+const patience = 4 * time.Minute
 
 // example is the text of an example config, and its file.
 func example(t *testing.T, name string) (text []byte, file string) {

@@ -17,7 +17,7 @@ import (
 const transferred = 256 << 10
 
 // transferWait is how long that may take: it is a matter of milliseconds, but for a machine that is busy with WireGuard.
-const transferWait = 30 * time.Second
+const transferWait = time.Minute
 
 // Transfer sends bytes over TCP and has them sent back, and returns the size in bytes of the largest IP packet that TCP thought
 // the way to take, by its segments. TCP forbids everybody on the way to fragment its packets.

@@ -37,6 +37,7 @@ func enableAuth(t *testing.T, endpoint string, grants ...etcd.Grant) (root, node
 	return logIn(t, endpoint, "root"), logIn(t, endpoint, "node")
 }
 
+// logIn returns a client that has logged in.
 func logIn(t *testing.T, endpoint, user string) *clientv3.Client {
 	t.Helper()
 	client, err := etcd.Dial(etcd.DialOptions{Endpoints: []string{endpoint}, Username: user, PasswordFile: writeFile(t, user, user+" word\r\n")})
@@ -44,6 +45,9 @@ func logIn(t *testing.T, endpoint, user string) *clientv3.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close() })
+	if err := check(t, client); errors.Is(err, etcd.ErrUnreachable) {
+		t.Fatal(err)
+	}
 	return client
 }
 
