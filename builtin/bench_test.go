@@ -131,9 +131,13 @@ type cost struct{ wall, cpu float64 }
 // sync has the backend reach the peers.
 func (n *bench) sync(b *testing.B, peers []lease.Lease) cost {
 	b.Helper()
+	leases := make([]*lease.Lease, len(peers))
+	for i := range peers {
+		leases[i] = &peers[i]
+	}
 	runtime.GC() // what others left is not to be cleared away now
 	began, used := time.Now(), processorTime(b)
-	if errs := n.backend.Sync(b.Context(), n.call, peers); errs != nil {
+	if errs := n.backend.Sync(b.Context(), n.call, leases); errs != nil {
 		b.Fatal(errors.Join(errs...))
 	}
 	return cost{time.Since(began).Seconds(), processorTime(b) - used}

@@ -70,7 +70,7 @@ func (b *planned) rerouted(ctx context.Context, told map[string]string) (scopes 
 	b.mu.Unlock()
 	n := b.lastNode(ctx)
 	for scope, peer := range peers {
-		objects, err := b.plan.Peer(n, peer.lease)
+		objects, err := b.plan.Peer(n, *peer.lease)
 		if err != nil {
 			b.log.Warn("way to peer is not known", "subnet", scope, "err", err)
 			continue

@@ -110,8 +110,8 @@ type planned struct {
 func (b *planned) Check(n hooks.Node) error { return b.plan.Check(native.Node{Node: n}) }
 
 // sinceOf is since when the peer has been added as this lease says.
-func (l livePeer) sinceOf(peer lease.Lease) time.Time {
-	if l.lease.Equal(peer) && !l.since.IsZero() {
+func (l livePeer) sinceOf(peer *lease.Lease) time.Time {
+	if l.lease != nil && l.lease.Equal(*peer) {
 		return l.since
 	}
 	return time.Now()

@@ -19,20 +19,20 @@ const drainTime = 100 * time.Millisecond
 
 // A livePeer is a peer that was added.
 type livePeer struct {
-	lease lease.Lease
+	lease *lease.Lease
 	since time.Time // when it was added for the first time as it is
 }
 
 // SubnetAdd is part of hooks.Backend.
 func (b *planned) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lease) error {
-	if errs := b.Sync(ctx, call, []lease.Lease{peer}); errs != nil {
+	if errs := b.Sync(ctx, call, []*lease.Lease{&peer}); errs != nil {
 		return errs[0]
 	}
 	return nil
 }
 
 // Sync is part of hooks.Syncer.
-func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease) []error {
+func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Lease) []error {
 	node := b.node(ctx, call)
 	errs := make([]error, len(peers))
 	scopes := make([]string, len(peers))
@@ -40,7 +40,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []lease.Lease
 	at := make([]int, 0, len(peers)) // which peers' they are
 	for i, peer := range peers {
 		scopes[i] = peer.String()
-		objects, err := b.peer(node, peer)
+		objects, err := b.peer(node, *peer)
 		if errs[i] = err; err == nil {
 			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], objects)}), append(at, i)
 		}

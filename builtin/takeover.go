@@ -64,7 +64,11 @@ func (r *Rehearsal) TakeOver(ctx context.Context, b Backend, call hooks.Call, pe
 	if t.Peers, err = r.compare(ctx, p, node, peers); err != nil {
 		return t, err
 	}
-	for i, err := range p.Sync(ctx, call, peers) {
+	leases := make([]*lease.Lease, len(peers))
+	for i := range peers {
+		leases[i] = &peers[i]
+	}
+	for i, err := range p.Sync(ctx, call, leases) {
 		if t.Peers[i].Err == nil {
 			t.Peers[i].Err = err
 		}

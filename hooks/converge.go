@@ -46,6 +46,15 @@ func (r endedRun) isMove() bool {
 	return r.Hook == SubnetAdd && r.before != nil && keyOf(*r.before) != keyOf(*r.lease)
 }
 
+// leases are those that the runs are started with.
+func leases(runs []endedRun) []*lease.Lease {
+	list := make([]*lease.Lease, len(runs))
+	for i, run := range runs {
+		list[i] = run.lease
+	}
+	return list
+}
+
 func newConverger(r *runner, node Node) *converger {
 	return &converger{
 		runner: r, node: node, tries: removeTries, swaps: isSyncer(r.Backend),
@@ -172,12 +181,8 @@ func (c *converger) call(ctx context.Context, node Node, runs []endedRun) {
 
 // sync has a Syncer add many peers.
 func (c *converger) sync(ctx context.Context, call Call, runs []endedRun) {
-	peers := make([]lease.Lease, len(runs))
-	for i, run := range runs {
-		peers[i] = *run.lease
-	}
 	started := time.Now()
-	errs := c.Backend.(Syncer).Sync(ctx, call, peers)
+	errs := c.Backend.(Syncer).Sync(ctx, call, leases(runs))
 	took := time.Since(started) / time.Duration(len(runs))
 	for i := range runs {
 		runs[i].Started, runs[i].Took = started, took
@@ -249,7 +254,7 @@ func (c *converger) update(p *peer) {
 		delete(c.peers, p.key)
 		delete(c.unwanted, p)
 		p.gone = true
-		c.Observer.ObserveGone(p.lease())
+		c.Observer.ObserveGone(*p.lease())
 		return
 	}
 	c.Observer.ObservePeer(p.status())

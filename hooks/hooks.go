@@ -85,9 +85,9 @@ type Backend interface {
 // more, is such a change, and Effects.Move comes before it.
 type Syncer interface {
 	Backend
-	// Sync does what SubnetAdd does for each of the peers. It returns nil when all succeeded, and else for each what SubnetAdd
-	// would have returned.
-	Sync(ctx context.Context, call Call, peers []lease.Lease) []error
+	// Sync does what SubnetAdd does for each of the peers, whose leases nobody changes any more. It returns nil when all
+	// succeeded, and else for each what SubnetAdd would have returned.
+	Sync(ctx context.Context, call Call, peers []*lease.Lease) []error
 }
 
 // Nop is the Backend that does nothing: the node holds its lease and leaves connecting subnets to others.

@@ -11,8 +11,9 @@ import (
 type Memory interface {
 	// Peers returns the peers as they were added by an earlier process.
 	Peers() []lease.Lease
-	// Remember is called before SubnetAdd runs for the peers. It replaces what was remembered of their subnets.
-	Remember(peers ...lease.Lease) error
+	// Remember is called before SubnetAdd runs for the peers, whose leases nobody changes any more. It replaces what was
+	// remembered of their subnets.
+	Remember(peers ...*lease.Lease) error
 	// Forget is called when nothing is in place for the peer any more.
 	Forget(peer lease.Lease) error
 }
@@ -33,9 +34,9 @@ type Effects interface {
 // forgetful is the Memory of those who have none.
 type forgetful struct{}
 
-func (forgetful) Peers() []lease.Lease          { return nil }
-func (forgetful) Remember(...lease.Lease) error { return nil }
-func (forgetful) Forget(lease.Lease) error      { return nil }
+func (forgetful) Peers() []lease.Lease           { return nil }
+func (forgetful) Remember(...*lease.Lease) error { return nil }
+func (forgetful) Forget(lease.Lease) error       { return nil }
 
 // unknown are the Effects of those who do not know theirs.
 type unknown struct{}
@@ -116,10 +117,7 @@ func (c *converger) move(from, to string) {
 
 // remember writes down that peers are about to be added.
 func (c *converger) remember(runs []endedRun) {
-	peers := make([]lease.Lease, len(runs))
-	for i, run := range runs {
-		peers[i] = *run.lease
-	}
+	peers := leases(runs)
 	if err := c.Memory.Remember(peers...); err != nil {
 		c.Logger.Warn("peers would not be remembered after a crash", "first", peers[0].String(), "count", len(peers), "err", err)
 	}
@@ -136,7 +134,7 @@ func (c *converger) settle(p *peer, run endedRun) {
 	case p.applied == nil || p.givenUp && p.wanted == nil:
 		err = c.Memory.Forget(*run.lease)
 	case run.Hook == SubnetAdd && run.lease != p.applied: // it failed, and what was in place before is still
-		err = c.Memory.Remember(*p.applied)
+		err = c.Memory.Remember(p.applied)
 	}
 	if err != nil {
 		c.Logger.Warn("memory of peer is out of date", "subnet", run.Scope, "err", err)

@@ -62,7 +62,7 @@ const (
 
 // A PeerStatus says how a peer stands.
 type PeerStatus struct {
-	Lease    lease.Lease
+	Lease    *lease.Lease // nobody changes it any more
 	State    PeerState
 	Since    time.Time // when the peer came into this state
 	Err      error     // of the last hook, nil if it succeeded or none ran since the peer changed

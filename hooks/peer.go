@@ -133,11 +133,11 @@ func (p *peer) finished(run endedRun, tries int, backoff func(failures int) time
 }
 
 // lease is what is known of the peer: what it is to be, else what it was, else its subnets alone.
-func (p *peer) lease() lease.Lease {
+func (p *peer) lease() *lease.Lease {
 	if l := cmp.Or(p.wanted, p.applied); l != nil {
-		return *l
+		return l
 	}
-	return lease.Lease{V4: lease.Path{Subnet: p.v4}, V6: lease.Path{Subnet: p.v6}}
+	return &lease.Lease{V4: lease.Path{Subnet: p.v4}, V6: lease.Path{Subnet: p.v6}}
 }
 
 // status is the peer as an Observer is told of it.

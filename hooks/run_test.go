@@ -108,9 +108,9 @@ type unreliableSyncer struct {
 	Effects
 }
 
-func (u unreliableSyncer) Sync(ctx context.Context, call Call, peers []lease.Lease) (errs []error) {
+func (u unreliableSyncer) Sync(ctx context.Context, call Call, peers []*lease.Lease) (errs []error) {
 	for _, p := range peers {
-		errs = append(errs, u.SubnetAdd(ctx, call, p))
+		errs = append(errs, u.SubnetAdd(ctx, call, *p))
 	}
 	return errs
 }

@@ -13,10 +13,10 @@ import (
 // A syncer is a script that is a Syncer.
 type syncer struct{ *script }
 
-func (s syncer) Sync(ctx context.Context, c Call, peers []lease.Lease) (errs []error) {
+func (s syncer) Sync(ctx context.Context, c Call, peers []*lease.Lease) (errs []error) {
 	s.printf("Sync %d %s", len(peers), c.Reason)
 	for _, p := range peers {
-		errs = append(errs, s.SubnetAdd(ctx, c, p))
+		errs = append(errs, s.SubnetAdd(ctx, c, *p))
 	}
 	if errors.Join(errs...) == nil {
 		return nil
@@ -28,9 +28,9 @@ func (s syncer) Sync(ctx context.Context, c Call, peers []lease.Lease) (errs []e
 type memory struct{ *script }
 
 func (m memory) Peers() []lease.Lease { return slices.Collect(maps.Values(m.memory)) }
-func (m memory) Remember(peers ...lease.Lease) error {
+func (m memory) Remember(peers ...*lease.Lease) error {
 	for _, l := range peers {
-		m.memory[l.String()] = l
+		m.memory[l.String()] = *l
 	}
 	return nil
 }

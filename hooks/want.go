@@ -104,7 +104,7 @@ func (c *converger) inherit(gone, strange []*lease.Lease) {
 				continue
 			}
 			heirs[p] = true
-			c.Observer.ObserveGone(p.lease())
+			c.Observer.ObserveGone(*p.lease())
 			c.queue.leave(p) // whose order its key may change
 			delete(c.peers, p.key)
 			p.key = keyOf(*l)

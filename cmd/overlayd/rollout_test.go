@@ -79,14 +79,14 @@ func TestATrialJudgesByHooks(t *testing.T) {
 	t.Parallel()
 	peer := func(host byte, state hooks.PeerState, attempts int) hooks.PeerStatus {
 		subnet := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 50, host, 0}), 24)
-		return hooks.PeerStatus{Lease: lease.Lease{V4: lease.Path{Subnet: subnet}}, State: state, Attempts: attempts, Err: errors.New("failed")}
+		return hooks.PeerStatus{Lease: &lease.Lease{V4: lease.Path{Subnet: subnet}}, State: state, Attempts: attempts, Err: errors.New("failed")}
 	}
 	own := func(hook hooks.Hook) func(hooks.Observer) {
 		return func(o hooks.Observer) { o.ObserveHook(hooks.HookRun{Hook: hook, Err: errors.New("failed")}) }
 	}
 	of := func(p hooks.PeerStatus) func(hooks.Observer) { return func(o hooks.Observer) { o.ObservePeer(p) } }
 	listed := func(o hooks.Observer) { o.ObserveListed() }
-	gone := func(o hooks.Observer) { o.ObserveGone(peer(1, "", 0).Lease) }
+	gone := func(o hooks.Observer) { o.ObserveGone(*peer(1, "", 0).Lease) }
 	for name, tt := range map[string]struct {
 		canary bool
 		told   []func(hooks.Observer)

@@ -104,7 +104,7 @@ func TestJSONKeysAreStable(t *testing.T) {
 	run := hooks.HookRun{Hook: hooks.SubnetAdd, Scope: "10.50.3.0/24", Reason: hooks.Join, Started: at, Took: 1500 * time.Microsecond, Err: errors.New("no")}
 	state.ObserveHook(run)
 	state.ObservePeer(hooks.PeerStatus{
-		Lease: lease.Lease{V4: path("10.50.3.0/24", "192.0.2.3"), NodeID: "\x1b"},
+		Lease: &lease.Lease{V4: path("10.50.3.0/24", "192.0.2.3"), NodeID: "\x1b"},
 		State: hooks.PeerRetrying, Since: at, Err: run.Err, Attempts: 1, NextTry: at, Last: run,
 	})
 	want := `{

@@ -45,8 +45,8 @@ func (s *State) maker(scope, command string) *HookRun {
 		return nil
 	}
 	last := s.hooks[hooks.PostStartup].Last
-	if p := s.peers[scope].LastHook; scope != hooks.NodeScope && p != nil {
-		last = *p
+	if run := s.peers[scope].Last; scope != hooks.NodeScope && run.Hook != "" {
+		last = hookRun(run)
 	}
 	if last.Scope != scope || last.Error != "" || last.Hook == hooks.SubnetRemove {
 		return nil

@@ -35,7 +35,7 @@ func ran(s *State, second int64, err error, hook hooks.Hook, did ...string) {
 	}
 	run := hooks.HookRun{Hook: hook, Scope: peerScope, Started: time.Unix(second, 0), Err: err}
 	s.ObserveHook(run)
-	s.ObservePeer(hooks.PeerStatus{Lease: lease.Lease{V4: lease.Path{Subnet: netip.MustParsePrefix(peerScope)}}, Last: run})
+	s.ObservePeer(hooks.PeerStatus{Lease: &lease.Lease{V4: lease.Path{Subnet: netip.MustParsePrefix(peerScope)}}, Last: run})
 }
 
 // makers are the seconds at which runs made the peer's objects, 0 where none is known.

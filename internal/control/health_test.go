@@ -17,7 +17,7 @@ import (
 )
 
 func observePeer(s *State, subnet string, state hooks.PeerState) {
-	s.ObservePeer(hooks.PeerStatus{Lease: lease.Lease{V4: path(subnet, "192.0.2.9")}, State: state, Since: time.Now()})
+	s.ObservePeer(hooks.PeerStatus{Lease: &lease.Lease{V4: path(subnet, "192.0.2.9")}, State: state, Since: time.Now()})
 }
 
 func TestHealth(t *testing.T) {

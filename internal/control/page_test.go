@@ -40,7 +40,7 @@ func crowded() *State {
 	})
 	daemonUp(s)
 	s.ObservePeer(hooks.PeerStatus{
-		Lease: lease.Lease{V4: path("10.50.9.0/24", "192.0.2.9"), NodeID: hostile}, State: hooks.PeerRetrying, Since: time.Now(), Err: errors.New(hostile),
+		Lease: &lease.Lease{V4: path("10.50.9.0/24", "192.0.2.9"), NodeID: hostile}, State: hooks.PeerRetrying, Since: time.Now(), Err: errors.New(hostile),
 	})
 	return s
 }

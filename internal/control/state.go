@@ -45,11 +45,11 @@ type State struct {
 	status  Status // but for what is below, and Health
 	own     lease.Lease
 	hooks   map[hooks.Hook]HookUse
-	chosen  [2]string            // the external interface and why, as said last
-	peers   map[string]Peer      // by subnets
-	wanted  map[string]time.Time // since when peers are new or changed, by subnets
-	output  map[string]HookEntry // what was reported of runs that ObserveHook has not told of yet, by scope
-	reports bool                 // whether runs are reported
+	chosen  [2]string                   // the external interface and why, as said last
+	peers   map[string]hooks.PeerStatus // by subnets
+	wanted  map[string]time.Time        // since when peers are new or changed, by subnets
+	output  map[string]HookEntry        // what was reported of runs that ObserveHook has not told of yet, by scope
+	reports bool                        // whether runs are reported
 	hookLog
 	readiness
 }
@@ -67,7 +67,7 @@ func NewState(f Facts) *State {
 			Etcd:    Etcd{Endpoints: append([]string{}, f.Etcd.Endpoints...), Prefix: f.Etcd.Prefix},
 		},
 		hooks:  make(map[hooks.Hook]HookUse),
-		peers:  make(map[string]Peer),
+		peers:  make(map[string]hooks.PeerStatus),
 		wanted: make(map[string]time.Time),
 		output: make(map[string]HookEntry),
 	}
@@ -187,25 +187,17 @@ func (s *State) ObserveNode(n hooks.NodeStatus) {
 func (s *State) ObservePeer(p hooks.PeerStatus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	peer := Peer{
-		Paths: paths(p.Lease, s.own), NodeID: clip(p.Lease.NodeID),
-		State: p.State, Since: p.Since, Error: errText(p.Err), Failures: p.Attempts, NextTry: p.NextTry,
-	}
-	if p.Last.Hook != "" {
-		run := hookRun(p.Last)
-		peer.LastHook = &run
-	}
 	subnets := p.Lease.String()
 	was := s.peers[subnets]
-	s.peers[subnets] = peer
-	if was.State != peer.State {
-		s.changed(subnets, was.State, peer)
+	s.peers[subnets] = p
+	if was.State != p.State {
+		s.changed(subnets, was.State, p)
 	}
 }
 
 // changed takes in that a peer's state is another than it was, "" for a new one.
-func (s *State) changed(subnets string, was hooks.PeerState, p Peer) {
-	s.tell(Event{Kind: PeerEvent, Subject: subnets, Text: string(p.State), Error: p.Error})
+func (s *State) changed(subnets string, was hooks.PeerState, p hooks.PeerStatus) {
+	s.tell(Event{Kind: PeerEvent, Subject: subnets, Text: string(p.State), Error: errText(p.Err)})
 	switch p.State {
 	case hooks.PeerPending:
 		s.wanted[subnets] = time.Now()
@@ -213,6 +205,9 @@ func (s *State) changed(subnets string, was hooks.PeerState, p Peer) {
 		if since, ok := s.wanted[subnets]; ok {
 			s.metrics.apply.Observe(time.Since(since).Seconds())
 			delete(s.wanted, subnets)
+			if len(s.wanted) == 0 {
+				s.wanted = make(map[string]time.Time) // one that had many stays large
+			}
 		}
 	}
 	s.readiness.peer(was, p.State)
@@ -285,12 +280,28 @@ func (s *State) Snapshot() Status {
 	status := s.status
 	status.Hooks = slices.AppendSeq([]HookUse{}, maps.Values(s.hooks))
 	slices.SortFunc(status.Hooks, func(a, b HookUse) int { return cmp.Compare(a.Hook, b.Hook) })
-	status.Peers = slices.AppendSeq([]Peer{}, maps.Values(s.peers))
+	status.Peers = make([]Peer, 0, len(s.peers))
+	for _, p := range s.peers {
+		status.Peers = append(status.Peers, s.peer(p))
+	}
 	slices.SortFunc(status.Peers, func(a, b Peer) int {
 		return slices.CompareFunc(a.Paths, b.Paths, func(a, b Path) int { return a.Subnet.Compare(b.Subnet) })
 	})
 	status.Health = s.readiness.health(status, time.Now())
 	return status
+}
+
+// peer is what a Status says of a peer.
+func (s *State) peer(p hooks.PeerStatus) Peer {
+	peer := Peer{
+		Paths: paths(*p.Lease, s.own), NodeID: clip(p.Lease.NodeID),
+		State: p.State, Since: p.Since, Error: errText(p.Err), Failures: p.Attempts, NextTry: p.NextTry,
+	}
+	if p.Last.Hook != "" {
+		run := hookRun(p.Last)
+		peer.LastHook = &run
+	}
+	return peer
 }
 
 func (s *State) set(f func(*Status)) {

@@ -44,20 +44,20 @@ func daemonUp(s *State) {
 		return hooks.HookRun{Hook: hook, Reason: hooks.Join, Started: now.Add(-took), Took: took}
 	}
 	for _, p := range []hooks.PeerStatus{
-		{Lease: lease.Lease{V4: path("10.50.200.0/24", "192.0.2.200")}, State: hooks.PeerPending},
-		{Lease: lease.Lease{V4: path("10.50.3.0/24", "192.0.2.3")}, State: hooks.PeerUp, Last: ran(hooks.SubnetAdd, 1234*time.Microsecond)},
+		{Lease: &lease.Lease{V4: path("10.50.200.0/24", "192.0.2.200")}, State: hooks.PeerPending},
+		{Lease: &lease.Lease{V4: path("10.50.3.0/24", "192.0.2.3")}, State: hooks.PeerUp, Last: ran(hooks.SubnetAdd, 1234*time.Microsecond)},
 		{
-			Lease: lease.Lease{V4: path("10.50.4.0/24", "192.0.2.4")}, State: hooks.PeerRetrying, Attempts: 3, NextTry: now.Add(12 * time.Second),
+			Lease: &lease.Lease{V4: path("10.50.4.0/24", "192.0.2.4")}, State: hooks.PeerRetrying, Attempts: 3, NextTry: now.Add(12 * time.Second),
 			Err:  errors.New("SubnetAdd 10.50.4.0/24: exit status 2: RTNETLINK answers: File exists"),
 			Last: ran(hooks.SubnetAdd, 30*time.Second),
 		},
 		{
-			Lease: lease.Lease{V4: path("10.50.5.0/24", "192.0.2.5")}, State: hooks.PeerRemoving, Attempts: 1, NextTry: now.Add(time.Second),
+			Lease: &lease.Lease{V4: path("10.50.5.0/24", "192.0.2.5")}, State: hooks.PeerRemoving, Attempts: 1, NextTry: now.Add(time.Second),
 			Err:  errors.New("SubnetRemove 10.50.5.0/24: \x1b]0;owned\x07\nexit status 1"),
 			Last: ran(hooks.SubnetRemove, 20*time.Millisecond),
 		},
 		{
-			Lease: lease.Lease{V4: path("10.50.6.0/24", "")}, State: hooks.PeerLeftOver,
+			Lease: &lease.Lease{V4: path("10.50.6.0/24", "")}, State: hooks.PeerLeftOver,
 			Err:  errors.New("SubnetRemove 10.50.6.0/24: exit status 1"),
 			Last: ran(hooks.SubnetRemove, 2500*time.Millisecond),
 		},
@@ -95,11 +95,11 @@ func TestTextFitsAPersonAndATerminal(t *testing.T) {
 				Interface: "eth0",
 			}})
 			s.ObservePeer(hooks.PeerStatus{
-				Lease: lease.Lease{V4: path("10.50.8.0/24", "192.0.2.8"), V6: path("fd00:50:0:8::/64", "2001:db8::8")},
+				Lease: &lease.Lease{V4: path("10.50.8.0/24", "192.0.2.8"), V6: path("fd00:50:0:8::/64", "2001:db8::8")},
 				State: hooks.PeerUp, Since: time.Now(),
 			})
 			s.ObservePeer(hooks.PeerStatus{
-				Lease: lease.Lease{V6: path("fd00:50:0:9::/64", "2001:db8::9")}, State: hooks.PeerPending, Since: time.Now(),
+				Lease: &lease.Lease{V6: path("fd00:50:0:9::/64", "2001:db8::9")}, State: hooks.PeerPending, Since: time.Now(),
 			})
 		}, 72 * time.Hour},
 		"trouble": {func(s *State) {

@@ -148,7 +148,7 @@ func route(own lease.Lease, s lease.Snapshot, state *control.State) error {
 			}
 			delete(present, to)
 		}
-		state.ObservePeer(hooks.PeerStatus{Lease: r.Lease, State: hooks.PeerUp})
+		state.ObservePeer(hooks.PeerStatus{Lease: &r.Lease, State: hooks.PeerUp})
 	}
 	for to := range present {
 		if os.Getenv(fault) != "keeps routes" {

@@ -91,14 +91,15 @@ func (m *Memory) Peers() []lease.Lease {
 }
 
 // Remember is part of hooks.Memory.
-func (m *Memory) Remember(peers ...lease.Lease) error {
+func (m *Memory) Remember(peers ...*lease.Lease) error {
 	var news []record
 	for _, l := range peers {
-		if was, ok := m.peers[l.String()]; ok && was.Equal(l) {
-			continue
+		subnets := l.String()
+		was := m.peers[subnets]
+		m.peers[subnets] = l // an equal one too: then no other is kept in memory for this
+		if was == nil || !was.Equal(*l) {
+			news = append(news, recordOf(*l))
 		}
-		m.peers[l.String()] = &l
-		news = append(news, recordOf(l))
 	}
 	return m.write(news...)
 }

@@ -54,8 +54,8 @@ func must(t *testing.T, err error) {
 func TestPeersAreRememberedByteForByte(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	m := open(t, path, "config")
-	must(t, m.Remember(both))
-	must(t, m.Remember(four))
+	must(t, m.Remember(&both))
+	must(t, m.Remember(&four))
 	check(t, open(t, path, "config"), four, both) // as after a kill: nothing was closed
 }
 
@@ -64,9 +64,9 @@ func TestTheLastWordCounts(t *testing.T) {
 	m := open(t, path, "config")
 	changed := four
 	changed.V4.Data = json.RawMessage(`"new"`)
-	must(t, m.Remember(four))
-	must(t, m.Remember(both))
-	must(t, m.Remember(changed))
+	must(t, m.Remember(&four))
+	must(t, m.Remember(&both))
+	must(t, m.Remember(&changed))
 	must(t, m.Forget(both))
 	must(t, m.Forget(both))
 	check(t, open(t, path, "config"), changed)
@@ -75,7 +75,7 @@ func TestTheLastWordCounts(t *testing.T) {
 func TestAnotherConfigIsAnotherMemory(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	first := open(t, path, "config")
-	must(t, first.Remember(four))
+	must(t, first.Remember(&four))
 	another := open(t, path, "another")
 	check(t, another)
 	if first.Void() || !another.Void() {
@@ -85,7 +85,7 @@ func TestAnotherConfigIsAnotherMemory(t *testing.T) {
 
 func TestDamagedLinesAreSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
-	must(t, open(t, path, "config").Remember(four))
+	must(t, open(t, path, "config").Remember(&four))
 	text, err := os.ReadFile(path)
 	must(t, err)
 	damage := `{"subnets":"10.50.9.0/24","v4":{"subnet":"10.50.8.0/24"}}` + "\n" + `{"subnets":"10.50.`
@@ -101,12 +101,12 @@ func TestDamagedLinesAreSetAside(t *testing.T) {
 func TestAMemoryThatGrowsIsWrittenAnew(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "peers")
 	m := open(t, path, "config")
-	must(t, m.Remember(four))
+	must(t, m.Remember(&four))
 	for range 2000 {
-		must(t, m.Remember(both))
+		must(t, m.Remember(&both))
 		must(t, m.Forget(both))
 	}
-	must(t, m.Remember(both))
+	must(t, m.Remember(&both))
 	info, err := os.Stat(path)
 	must(t, err)
 	if info.Size() > 1<<18 {
