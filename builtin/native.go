@@ -110,11 +110,11 @@ type planned struct {
 func (b *planned) Check(n hooks.Node) error { return b.plan.Check(native.Node{Node: n}) }
 
 // sinceOf is since when the peer has been added as this lease says.
-func (l livePeer) sinceOf(peer *lease.Lease) time.Time {
+func (l livePeer) sinceOf(peer *lease.Lease, now time.Time) time.Time {
 	if l.lease != nil && l.lease.Equal(*peer) {
 		return l.since
 	}
-	return time.Now()
+	return now
 }
 
 // PreStartup is part of hooks.Backend.

@@ -48,7 +48,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	for i, err := range b.apply(ctx, call.Reason, wants) {
 		errs[at[i]] = b.explain(err)
 	}
-	failed := false
+	failed, now := false, time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(b.live) == 0 {
@@ -56,7 +56,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	}
 	for i, peer := range peers {
 		if errs[i] == nil {
-			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer)}
+			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer, now)}
 			continue
 		}
 		failed = true

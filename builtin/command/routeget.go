@@ -68,8 +68,8 @@ func (s *sheet) lookup(ctx context.Context, c *call, q kernel.Query) error {
 		f.cause = err
 		return f
 	}
-	if err == nil && r.Other != "" {
-		err = unknown(r.Other)
+	if other := r.Answered().Other; err == nil && other != "" {
+		err = unknown(other)
 	}
 	if err != nil {
 		return err

@@ -20,8 +20,8 @@ func showRoutes(l *line) action {
 			refused.onStdout = "[" // which ip has printed by then
 		}
 		for _, r := range routes {
-			if r.Other != "" {
-				return unknown(r.Other)
+			if other := r.Answered().Other; other != "" {
+				return unknown(other)
 			}
 			s.object("", func() { s.route(r, f) })
 		}
@@ -48,7 +48,7 @@ func (s *sheet) route(r kernel.Route, f routeSelector) {
 	if table := cmp.Or(r.Table, mainTable); table > 0 && f.like.Table == kernel.AnyTable && (table != mainTable || s.details) {
 		s.say("table", tableNames.of(table, s.layout), "table %s ")
 	}
-	if !r.Cached {
+	if !r.Answered().Cached {
 		if (r.Protocol != 0 || s.details) && !unsaid("proto") {
 			s.say("protocol", protoNames.of(cmp.Or(r.Protocol, bootProtocol), s.layout), "proto %s ")
 		}
@@ -72,35 +72,36 @@ func (s *sheet) route(r kernel.Route, f routeSelector) {
 }
 
 func (s *sheet) routeEnd(r kernel.Route) {
-	if r.Mark != 0 {
+	answer := r.Answered()
+	if answer.Mark != 0 {
 		format := "mark %d "
-		if r.Mark >= 16 {
+		if answer.Mark >= 16 {
 			format = "mark %#x "
 		}
-		s.say("mark", r.Mark, format)
+		s.say("mark", answer.Mark, format)
 	}
 	s.realms(r.Realms)
-	if r.UID != nil {
-		s.say("uid", *r.UID, "uid %d ")
+	if answer.UID != nil {
+		s.say("uid", *answer.UID, "uid %d ")
 	}
-	if r.Cached && r.Dst.Addr().Is4() {
+	if answer.Cached && r.Dst.Addr().Is4() {
 		if s.json {
-			s.list("cache", "", "", "", r.CacheFlags)
-		} else if s.text("%s    cache ", s.end()); len(r.CacheFlags) > 0 {
-			s.text("<%s> ", strings.Join(r.CacheFlags, ","))
+			s.list("cache", "", "", "", answer.CacheFlags)
+		} else if s.text("%s    cache ", s.end()); len(answer.CacheFlags) > 0 {
+			s.text("<%s> ", strings.Join(answer.CacheFlags, ","))
 		}
 	}
 	if r.Expires != 0 {
 		s.say("expires", r.Expires, "expires %dsec ")
 	}
-	if r.Error != 0 {
-		s.say("error", r.Error, "error %d ")
+	if answer.Error != 0 {
+		s.say("error", answer.Error, "error %d ")
 	}
 	if len(r.Metrics) > 0 || r.MTU != 0 || r.AdvMSS != 0 {
 		s.array("metrics", "", func() { s.object("", func() { s.metrics(r) }) })
 	}
-	if r.In != "" {
-		s.say("iif", r.In, "iif %s ")
+	if answer.In != "" {
+		s.say("iif", answer.In, "iif %s ")
 	}
 	if r.Pref != "" {
 		s.say("pref", r.Pref, "pref %s")

@@ -93,8 +93,8 @@ func (a *applying) carryOut(ctx context.Context) {
 
 // make makes those of the parts that are needed, and returns those that are there although nobody has looked.
 func (a *applying) make(ctx context.Context, parts iter.Seq[int]) (there []int) {
-	var at []int
-	given := map[string]Object{} // WireGuard peers that have all their prefixes by then
+	at := make([]int, 0, len(a.parts)) // which of the parts the operations are
+	given := map[string]Object{}       // WireGuard peers that have all their prefixes by then
 	errs := a.kernel.Batch(ctx, func(yield func(Op) bool) {
 		for i := range parts {
 			p := &a.parts[i]

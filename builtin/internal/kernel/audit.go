@@ -70,13 +70,13 @@ func (s *Scopes) lost(ctx context.Context, entries []*entry) (lost []*entry, err
 }
 
 // tell marks the entries, which are lost, as told, and returns them and the names of their scopes, but for what is told already.
-func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (news []*entry, scopes []string) {
+func (s *Scopes) tell(entries []*entry, runs map[string]ran) (news []*entry, scopes []string) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	seen := map[string]bool{}
 	for _, e := range entries {
 		switch {
-		case s.watch.open[e.scope] || s.watch.runs[e.scope] != runs[e.scope]:
+		case s.watch.isOpen(e.scope) || s.watch.runs[e.scope].times != runs[e.scope].times:
 			s.watch.suspected[e.scope] = true
 			continue
 		case !s.ledger.has(e):
@@ -93,7 +93,7 @@ func (s *Scopes) tell(entries []*entry, runs map[string]uint64) (news []*entry, 
 		}
 	}
 	for scope := range s.watch.suspected {
-		if !s.watch.open[scope] { // its run ended while this looked
+		if !s.watch.isOpen(scope) { // its run ended while this looked
 			delete(s.watch.suspected, scope)
 			s.watch.lookAnywhere()
 		}

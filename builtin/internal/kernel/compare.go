@@ -41,7 +41,7 @@ func compareLists(ctx context.Context, k Kernel, objects []Object) (differences 
 }
 
 // isPlain reports whether the route says no more than its prefix, table, metric, protocol and only hop.
-func (r Route) isPlain() bool {
+func (r *Route) isPlain() bool {
 	return len(r.Hops) == 1 && (r.Type == "" || r.Type == "unicast") && r.Table >= 0 &&
 		!r.From.IsValid() && r.TOS == 0 && !r.Src.IsValid() && r.Scope == "" && r.MTU == 0 && r.AdvMSS == 0 &&
 		len(r.Metrics) == 0 && r.Realms == 0 && r.NextHop == 0 && r.Expires == 0 && r.Pref == ""

@@ -189,8 +189,8 @@ func (t *tableComparison) take(m []byte) {
 		return
 	}
 	under := have.seat
-	under.metric = uint32(spreadMetric(netip.PrefixFrom(under.dst.addr(), int(under.bits))))
-	if i, ok := t.seats.find(&under); ok && have.metric < under.metric {
+	under.number = uint32(spreadMetric(netip.PrefixFrom(under.to.addr(), int(under.bits))))
+	if i, ok := t.seats.find(&under); ok && have.number < under.number {
 		over := readRoute(m, t.names)
 		if r := t.objects[i].(Route); r.isSpread() && r.isUnder(over) {
 			t.found = append(t.found, Difference{i, over, true})

@@ -57,6 +57,6 @@ func (r Route) isSpread() bool {
 // isUnder reports whether packets take the other route rather than this one, which is spread: what somebody makes without a
 // metric, as flannel does, wins over any that has one.
 func (r Route) isUnder(o Route) bool {
-	everyPacket := o.TOS == 0 && !o.From.IsValid() && o.Other == ""
+	everyPacket := o.TOS == 0 && !o.From.IsValid() && o.Answered().Other == ""
 	return everyPacket && o.table() == r.table() && o.Dst == r.Dst && o.Metric < r.Metric
 }

@@ -164,16 +164,37 @@ type Route struct {
 	Expires  int          `json:",omitzero"` // IPv6: seconds that it stays
 	Pref     string       `json:",omitzero"` // IPv6: low, medium or high; "" is medium
 
-	// Known after List.
-	Other string `json:"-"` // the kernel says more of it than these fields can: what that is
+	// Answer is what else List or Lookup were told of it, nil for nothing. It is apart since there are thousands of routes without.
+	Answer *Answer `json:"-"`
+}
+
+// An Answer is what the kernel says of a route beside what makes it.
+type Answer struct {
+	Other string // something else, for which there is no field: what that is
 
 	// Known after Lookup, which answers AnyTable where no table was looked in.
-	Cached     bool     `json:"-"` // it is the kernel's answer for one packet
-	CacheFlags []string `json:"-"` // local, mc, brd, redirected, …
-	In         string   `json:"-"` // the link that the packet comes from
-	Mark       int      `json:"-"`
-	UID        *int     `json:"-"` // who sends
-	Error      int      `json:"-"` // a number of the kernel's
+	Cached     bool     // it is the kernel's answer for one packet
+	CacheFlags []string // local, mc, brd, redirected, …
+	In         string   // the link that the packet comes from
+	Mark       int
+	UID        *int // who sends
+	Error      int  // a number of the kernel's
+}
+
+// Answered is the route's Answer, an empty one for nil.
+func (r Route) Answered() Answer {
+	if r.Answer == nil {
+		return Answer{}
+	}
+	return *r.Answer
+}
+
+// answer is the route's Answer, to be changed.
+func (r *Route) answer() *Answer {
+	if r.Answer == nil {
+		r.Answer = new(Answer)
+	}
+	return r.Answer
 }
 
 // A Hop is one way that a Route takes.

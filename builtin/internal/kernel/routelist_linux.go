@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"cmp"
 	"fmt"
 	"io/fs"
 	"net/netip"
@@ -49,7 +48,7 @@ func (r Route) fits(like Route) bool {
 
 func readRoute(m []byte, names names) Route {
 	header := nl.DeserializeRtMsg(m)
-	r := Route{Table: int(header.Table), Protocol: int(header.Protocol), TOS: int(header.Tos), Cached: header.Flags&unix.RTM_F_CLONED != 0}
+	r := Route{Table: int(header.Table), Protocol: int(header.Protocol), TOS: int(header.Tos)}
 	if header.Type != unix.RTN_UNICAST {
 		r.Type = routeTypes.word(int(header.Type))
 	}
@@ -89,8 +88,9 @@ func readRoute(m []byte, names names) Route {
 	if r.Table == mainTable {
 		r.Table = 0
 	}
-	if r.Cached {
-		r.CacheFlags = flags(int(header.Flags), cacheFlags)
+	if header.Flags&unix.RTM_F_CLONED != 0 {
+		a := r.answer()
+		a.Cached, a.CacheFlags = true, flags(int(header.Flags), cacheFlags)
 	}
 	return r
 }
@@ -108,22 +108,29 @@ func (r *Route) readAttr(kind int, value []byte, names names) {
 	case unix.RTA_PREF:
 		r.Pref = preferences.word(number(value))
 	case unix.RTA_METRICS:
-		r.Other = cmp.Or(r.Other, r.readMetrics(value))
+		r.other(r.readMetrics(value))
 	case unix.RTA_FLOW:
 		r.Realms = number(value)
 	case rtaNextHop:
 		r.NextHop = number(value)
 	case unix.RTA_IIF:
-		r.In = names.of(number(value))
+		r.answer().In = names.of(number(value))
 	case unix.RTA_UID:
-		r.UID = new(number(value))
+		r.answer().UID = new(number(value))
 	case unix.RTA_MARK:
-		r.Mark = number(value)
+		r.answer().Mark = number(value)
 	case unix.RTA_CACHEINFO:
 		r.readCache(value)
 	case unix.RTA_GATEWAY, unix.RTA_VIA, unix.RTA_SRC:
 	default:
-		r.Other = fmt.Sprintf("attribute %d", kind)
+		r.other(fmt.Sprintf("attribute %d", kind))
+	}
+}
+
+// other notes something of which nothing more is known, unless it is nothing.
+func (r *Route) other(what string) {
+	if what != "" {
+		r.answer().Other = what
 	}
 }
 
@@ -136,9 +143,12 @@ func (r *Route) readCache(b []byte) {
 		return number(b[4*i : 4*i+4])
 	}
 	const hertz = 100
-	r.Expires, r.Error = int(int32(at(2)))/hertz, at(3)
+	r.Expires = int(int32(at(2))) / hertz
+	if at(3) != 0 {
+		r.answer().Error = at(3)
+	}
 	if at(5) != 0 || at(6) != 0 || at(7) != 0 {
-		r.Other = "ipid"
+		r.other("ipid")
 	}
 }
 

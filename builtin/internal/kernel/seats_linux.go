@@ -6,43 +6,34 @@ import (
 	"net/netip"
 )
 
-// An inet is a netip.Addr without the pointer that this has for its zone, so that garbage collection has nothing to look for in
-// thousands of rows.
-type inet struct {
-	high, low uint64
-	bits      uint8 // 32 or 128; 0 for none
+// An address is of a node, IPv4 in the form ::ffff:192.0.2.1, or of a link, in low; zero is none. It has no pointer, as a netip.Addr
+// has for its zone, so that garbage collection has nothing to look for in thousands of rows.
+type address struct{ high, low uint64 }
+
+func addressOf(a netip.Addr) address {
+	b := a.As16() // of an invalid one, zeros
+	return address{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 }
 
-func inetOf(a netip.Addr) inet {
-	if !a.IsValid() {
-		return inet{}
-	}
-	b := a.As16()
-	return inet{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:]), uint8(a.BitLen())}
-}
-
-// inetFrom is the address of an attribute.
-func inetFrom(b []byte) inet {
+// addressFrom is the address of an attribute.
+func addressFrom(b []byte) address {
 	switch len(b) {
 	case 4:
-		return inet{0, 0xffff<<32 | uint64(binary.BigEndian.Uint32(b)), 32}
+		return address{0, 0xffff<<32 | uint64(binary.BigEndian.Uint32(b))}
+	case 6:
+		return address{0, uint64(binary.BigEndian.Uint16(b))<<32 | uint64(binary.BigEndian.Uint32(b[2:]))}
 	case 16:
-		return inet{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), 128}
+		return address{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
 	}
-	return inet{}
+	return address{}
 }
 
-func (a inet) addr() netip.Addr {
+// addr is the address of a node.
+func (a address) addr() netip.Addr {
 	var b [16]byte
 	binary.BigEndian.PutUint64(b[:8], a.high)
 	binary.BigEndian.PutUint64(b[8:], a.low)
-	switch a.bits {
-	case 32:
-		return netip.AddrFrom4([4]byte(b[12:]))
-	case 128:
-		return netip.AddrFrom16(b)
-	}
-	return netip.Addr{}
+	return netip.AddrFrom16(b).Unmap()
 }
 
 // seats find rows by their seats. It is a hash table with open addressing, of half of the memory that a map takes: most of a look
@@ -91,9 +82,7 @@ func (t *seats) put(i int) (ok bool) {
 // mark is a number that two seats hardly ever have in common.
 func (s *seat) mark() uint64 {
 	mark := uint64(s.table.kind)<<40 | uint64(s.table.family)<<32 | uint64(s.table.number)
-	for _, part := range [...]uint64{
-		s.dst.high, s.dst.low, s.station, uint64(s.metric)<<32 | uint64(s.vni), uint64(s.bits)<<16 | uint64(s.vlan),
-	} {
+	for _, part := range [...]uint64{s.to.high, s.to.low, uint64(s.number)<<32 | uint64(s.bits)<<16 | uint64(s.vlan)} {
 		high, low := bits.Mul64(mark^part^0x9e3779b97f4a7c15, 0xbf58476d1ce4e5b9)
 		mark = high ^ low
 	}

@@ -29,18 +29,23 @@ const (
 // A watch is what is known of scopes so that their damage is told once, and none that a run is about to mend.
 type watch struct {
 	mu        sync.Mutex
-	open      map[string]bool   // scopes with a run that has not ended
-	runs      map[string]uint64 // how many runs the scope has had
-	suspected map[string]bool   // scopes that were found damaged while a run was open
-	told      map[string]bool   // places whose loss has been told, and no run has mended since: whether they are empty still
-	due       chan struct{}     // a look at the kernel is due
-	places    map[string]bool   // where to look then
-	all       bool              // look everywhere
+	runs      map[string]ran  // by scope
+	suspected map[string]bool // scopes that were found damaged while a run was open
+	told      map[string]bool // places whose loss has been told, and no run has mended since: whether they are empty still
+	due       chan struct{}   // a look at the kernel is due
+	places    map[string]bool // where to look then
+	all       bool            // look everywhere
+}
+
+// A ran is what is known of a scope's runs.
+type ran struct {
+	times uint32
+	open  bool // the last one has not ended
 }
 
 func newWatch() *watch {
 	return &watch{
-		open: map[string]bool{}, runs: map[string]uint64{}, suspected: map[string]bool{}, told: map[string]bool{},
+		runs: map[string]ran{}, suspected: map[string]bool{}, told: map[string]bool{},
 		due: make(chan struct{}, 1), places: map[string]bool{},
 	}
 }
@@ -100,18 +105,20 @@ func (w *watch) isBack(places []string) {
 func (w *watch) began(runs []Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open, w.runs = withRoom(w.open, len(runs)), withRoom(w.runs, len(runs))
+	w.runs = withRoom(w.runs, len(runs))
 	for i := range runs {
 		scope := runs[i].scope
-		w.open[scope] = true
-		w.runs[scope]++
+		w.runs[scope] = ran{w.runs[scope].times + 1, true}
 	}
 }
+
+// isOpen reports whether a run in the scope has not ended. The lock is held.
+func (w *watch) isOpen(scope string) bool { return w.runs[scope].open }
 
 func (w *watch) ended(scope string, touched *places, success bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.open, scope)
+	w.runs[scope] = ran{w.runs[scope].times, false}
 	if success && len(w.told) > 0 {
 		for place := range touched.all() {
 			delete(w.told, place)
