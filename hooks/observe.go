@@ -17,7 +17,8 @@ type Observer interface {
 	ObserveGone(peer lease.Lease)
 	// ObserveHook tells that a hook has run.
 	ObserveHook(HookRun)
-	// ObserveListed tells that the first complete list of peers has come, and been told of by ObservePeer.
+	// ObserveListed tells that the first complete list of peers has come, and been told of by ObservePeer. It is told again
+	// whenever the node is up once more.
 	ObserveListed()
 	// ObserveTurn tells that the loop that decides about hooks has come round. While the node is up it does so at least every
 	// TurnInterval, whatever hooks do.

@@ -241,6 +241,9 @@ func (r *runner) hold(ctx context.Context, peers *converger) error {
 // converge converges the peers, and has damage repaired that somebody does meanwhile.
 func (r *runner) converge(ctx context.Context, peers *converger, sets <-chan lease.Peers) error {
 	r.Observer.ObserveNode(NodeStatus{Phase: NodeUp, Node: peers.node})
+	if peers.listed { // and the node's own hooks have run again
+		r.Observer.ObserveListed()
+	}
 	damage := make(chan []string, 1)
 	g, up := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -239,7 +239,7 @@ func identitiesOf(named []string, leases lease.Snapshot) (ids []string, err erro
 		found := map[string]bool{}
 		for r := range leases.Records.All() {
 			var paths []control.Path
-			for p := range r.Paths() {
+			for _, p := range [...]lease.Path{r.V4, r.V6} {
 				paths = append(paths, control.Path{Subnet: p.Subnet, PublicIP: p.PublicIP})
 			}
 			if isMeant(name, paths, r.NodeID) {

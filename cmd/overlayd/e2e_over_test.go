@@ -91,13 +91,17 @@ func TestNodesOfBothFamiliesAndOfOneReachEachOther(t *testing.T) {
 			}
 			w.wantPaths(cluster.Pairs(nodes, nodes), paths)
 			w.await(both[0], func(s control.Status) error {
-				if want := min(tt.mtu, tt.over); s.Node.MTU != want {
-					return fmt.Errorf("it promises an MTU of %d, want %d", s.Node.MTU, want)
+				if want := min(tt.mtu, tt.over); s.Node.MTU != want || s.Health.State != control.OK {
+					return fmt.Errorf("it promises an MTU of %d, want %d, and its health is %+v", s.Node.MTU, want, s.Health)
 				}
 				return nil
 			})
 			if text := w.status(both[0]); !strings.Contains(text, both[0].Addresses()[0].String()) || !strings.Contains(text, both[0].Addresses()[1].String()) {
 				t.Errorf("status tells not both addresses:\n%s", text)
+			}
+			by4 := both[1].Addresses()[1].String() // where a node without IPv4 does not reach it
+			if text, err := six[0].Shell("overlayd explain " + by4); err != nil || !strings.Contains(text, both[1].Subnets()) {
+				t.Errorf("explain %s: %v\n%s", by4, err, text)
 			}
 			links := w.links(both[0])
 			losses := w.unharmed(nodes, func() {

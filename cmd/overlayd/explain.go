@@ -135,9 +135,9 @@ func find(s control.Status, asked string) (explanation, error) {
 		return own, nil
 	}
 	for _, p := range s.Peers {
-		if isMeant(asked, p.Paths, p.NodeID) {
+		if isMeant(asked, p.Names(), p.NodeID) {
 			return explanation{
-				Asked: asked, Paths: p.Paths, NodeID: p.NodeID, State: string(p.State), Since: p.Since, Error: p.Error, Last: p.LastHook,
+				Asked: asked, Paths: p.Names(), NodeID: p.NodeID, State: string(p.State), Since: p.Since, Error: p.Error, Last: p.LastHook,
 			}, nil
 		}
 	}

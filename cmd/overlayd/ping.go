@@ -90,12 +90,12 @@ func newPingCommand() *cobra.Command {
 func pingPeers(ctx context.Context, s control.Status, asked []string) ([]pinged, error) {
 	results := []pinged{}
 	for _, word := range asked {
-		if !slices.ContainsFunc(s.Peers, func(p control.Peer) bool { return isMeant(word, p.Paths, p.NodeID) }) {
+		if !slices.ContainsFunc(s.Peers, func(p control.Peer) bool { return isMeant(word, p.Names(), p.NodeID) }) {
 			return nil, refuse(exitUsage, fmt.Errorf("ping %s: no peer has this address, subnet or identity", printable(word)), "see overlayd status for those that there are")
 		}
 	}
 	for _, p := range s.Peers {
-		if len(asked) > 0 && !slices.ContainsFunc(asked, func(word string) bool { return isMeant(word, p.Paths, p.NodeID) }) {
+		if len(asked) > 0 && !slices.ContainsFunc(asked, func(word string) bool { return isMeant(word, p.Names(), p.NodeID) }) {
 			continue
 		}
 		for _, path := range p.Paths {

@@ -294,7 +294,7 @@ func (s *State) Snapshot() Status {
 // peer is what a Status says of a peer.
 func (s *State) peer(p hooks.PeerStatus) Peer {
 	peer := Peer{
-		Paths: paths(*p.Lease, s.own), NodeID: clip(p.Lease.NodeID),
+		Paths: paths(*p.Lease, s.own), AlsoAt: otherAddresses(*p.Lease, s.own), NodeID: clip(p.Lease.NodeID),
 		State: p.State, Since: p.Since, Error: errText(p.Err), Failures: p.Attempts, NextTry: p.NextTry,
 	}
 	if p.Last.Hook != "" {
@@ -321,13 +321,18 @@ func paths(l, own lease.Lease) []Path {
 
 // ownPaths are this node's subnets, and all its public addresses.
 func ownPaths(own lease.Lease) []Path {
-	all := paths(own, own)
-	for _, p := range [...]lease.Path{own.V4, own.V6} {
-		if p.PublicIP.IsValid() && !slices.ContainsFunc(all, func(o Path) bool { return o.PublicIP == p.PublicIP }) {
-			all = append(all, Path{PublicIP: p.PublicIP})
+	return Peer{Paths: paths(own, own), AlsoAt: otherAddresses(own, own)}.Names()
+}
+
+// otherAddresses are a lease's public addresses besides those of its paths.
+func otherAddresses(l, own lease.Lease) (others []netip.Addr) {
+	reached := l.Reached(own)
+	for _, a := range [...]netip.Addr{l.V4.PublicIP, l.V6.PublicIP} {
+		if a.IsValid() && !slices.ContainsFunc(reached, func(p lease.Path) bool { return p.PublicIP == a }) {
+			others = append(others, a)
 		}
 	}
-	return all
+	return others
 }
 
 func hookRun(r hooks.HookRun) HookRun {

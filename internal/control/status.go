@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/overlayd/overlayd/hooks"
@@ -133,7 +134,8 @@ type HookRun struct {
 
 // A Peer is another node.
 type Peer struct {
-	Paths    []Path          `json:"paths"` // one a family
+	Paths    []Path          `json:"paths"`            // one a family
+	AlsoAt   []netip.Addr    `json:"alsoAt,omitempty"` // by which other nodes reach it
 	NodeID   string          `json:"nodeID,omitzero"`
 	State    hooks.PeerState `json:"state"`
 	Since    time.Time       `json:"since"`
@@ -141,6 +143,15 @@ type Peer struct {
 	Failures int             `json:"failures,omitzero"` // in a row
 	NextTry  time.Time       `json:"nextTry,omitzero"`
 	LastHook *HookRun        `json:"lastHook,omitempty"` // absent when none ran yet
+}
+
+// Names are the paths, and one for each other public address: all by which a person may mean the node.
+func (p Peer) Names() []Path {
+	names := slices.Clone(p.Paths)
+	for _, a := range p.AlsoAt {
+		names = append(names, Path{PublicIP: a})
+	}
+	return names
 }
 
 // Unreadable is what stands among the leases and is none. It was set aside.
