@@ -20,7 +20,7 @@ var _ hooks.Effects = (*Set)(nil)
 func (s *Set) Scopes() []string {
 	var names []string
 	for _, name := range s.scopes.Names() {
-		if name = strings.TrimPrefix(name, aside); name != hooks.NodeScope {
+		if name = strings.TrimPrefix(name, aside); name != hooks.NodeScope && !isDetour(name) {
 			names = append(names, name)
 		}
 	}
@@ -31,9 +31,14 @@ func (s *Set) Scopes() []string {
 // Clear is part of hooks.Effects. It deletes what was set aside of the scope as well, and with the node's all that was.
 func (s *Set) Clear(ctx context.Context, scope string) error {
 	if scope == hooks.NodeScope {
-		return errors.Join(s.clearAside(ctx), s.scopes.Begin(scope).Clear(ctx))
+		return errors.Join(s.clearDetour(ctx), s.clearAside(ctx), s.scopes.Begin(scope).Clear(ctx))
 	}
 	return errors.Join(s.scopes.Begin(aside+scope).Clear(ctx), s.scopes.Begin(scope).Clear(ctx))
+}
+
+// clearDetour deletes what a detour has.
+func (s *Set) clearDetour(ctx context.Context) error {
+	return errors.Join(s.scopes.Begin(waysScope).Clear(ctx), s.scopes.Begin(detourScope).Clear(ctx))
 }
 
 // Move is part of hooks.Effects. What was set aside of the scope stays aside.

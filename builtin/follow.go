@@ -33,7 +33,9 @@ func (b *planned) Move(from, to string) error {
 	defer b.mu.Unlock()
 	if peer, live := b.live[from]; live {
 		delete(b.live, from)
+		delete(b.nexts, from)
 		b.live[to] = peer
+		b.hear(to, peer.lease)
 	}
 	return nil
 }
@@ -55,7 +57,8 @@ func (b *planned) Watch(ctx context.Context, damaged func(scopes []string)) erro
 			return kernel.WatchAddresses(ctx, func() { tell(b.rerouted(ctx, told)) })
 		})
 	}
-	if len(b.devices(b.lastNode(ctx))) > 0 {
+	if b.detour != nil {
+		g.Go(func() error { return b.detour.run(ctx, tell) })
 		g.Go(func() error { return b.followKey(ctx, tell) })
 		g.Go(func() error { return b.greetLate(ctx) })
 	}

@@ -102,13 +102,13 @@ func (b *planned) greetLate(ctx context.Context) error {
 		if len(late) == 0 {
 			continue
 		}
-		shaken, err := b.shakenPeers(ctx)
+		shaken, err := b.handshakes(ctx)
 		if err != nil && ctx.Err() == nil {
 			b.log.Warn("WireGuard peers are not known", "err", err)
 		}
 		for scope, peers := range late {
 			for _, p := range peers {
-				if done, there := shaken[p.Key()]; err == nil && there && !done && !b.greetsFirst(p) {
+				if at, there := shaken[p.Key()]; err == nil && there && at.IsZero() && !b.greetsFirst(p) {
 					b.log.Debug("peer is greeted", "subnet", scope)
 					err = b.set.kernel.Do(ctx, nudge(p)...)
 				}
@@ -139,14 +139,4 @@ func (b *planned) latePeers(done map[string]time.Time) map[string][]kernel.Peer 
 		}
 	}
 	return late
-}
-
-// shakenPeers tells of each WireGuard peer that there is, by its key, whether hands were shaken with it.
-func (b *planned) shakenPeers(ctx context.Context) (map[string]bool, error) {
-	list, err := b.set.kernel.List(ctx, kernel.Peer{})
-	shaken := map[string]bool{}
-	for _, o := range list {
-		shaken[o.Key()] = !o.(kernel.Peer).Handshake.IsZero()
-	}
-	return shaken, err
 }

@@ -34,7 +34,7 @@ func isAside(scope string) bool { return strings.HasPrefix(scope, aside) }
 func (s *Set) SetAside() error {
 	var errs []error
 	for _, name := range s.scopes.Names() {
-		if isAside(name) {
+		if isAside(name) || isDetour(name) { // a detour is over
 			continue
 		}
 		for _, o := range s.scopes.Owned(name) {
@@ -145,7 +145,7 @@ func pause(ctx context.Context, d time.Duration) error {
 }
 
 func (b *planned) retirePeers(ctx context.Context, names []string) error {
-	shaken, err := b.shakenPeers(ctx)
+	shaken, err := b.handshakes(ctx)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (b *planned) retirePeers(ctx context.Context, names []string) error {
 
 // isReached reports whether the peer that has some of the subnets has been added for long enough, and answers where it can be
 // known.
-func (b *planned) isReached(subnets string, shaken map[string]bool) bool {
+func (b *planned) isReached(subnets string, shaken map[string]time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for scope, peer := range b.live {
@@ -171,7 +171,7 @@ func (b *planned) isReached(subnets string, shaken map[string]bool) bool {
 		}
 		waits := func(o kernel.Object) bool {
 			_, wireguard := o.(kernel.Peer)
-			return wireguard && !shaken[o.Key()]
+			return wireguard && shaken[o.Key()].IsZero()
 		}
 		return time.Since(peer.since) > peerPatience && !slices.ContainsFunc(b.set.scopes.Owned(scope), waits)
 	}

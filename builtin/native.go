@@ -2,7 +2,6 @@ package builtin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -56,7 +55,11 @@ func (s *Set) Backend(b lease.Backend, o BackendOptions) (Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &planned{set: s, kind: b.Type, plan: p, log: o.Logger, live: map[string]livePeer{}}, nil
+	all := &planned{set: s, kind: b.Type, plan: p, log: o.Logger, live: map[string]livePeer{}, nexts: map[string]heardNext{}}
+	if p, ok := p.(wireguard.Plan); ok {
+		all.detour = &detour{planned: all, plan: p, path: keyPath(o)}
+	}
+	return all, nil
 }
 
 func parsePlan(b lease.Backend, o BackendOptions) (plan, error) {
@@ -68,10 +71,12 @@ func parsePlan(b lease.Backend, o BackendOptions) (plan, error) {
 		return hostgw.Parse(b.Raw)
 	case "wireguard":
 		c, err := wireguard.Parse(b.Raw)
-		return wireguard.Plan{Config: c, Key: wireguard.KeyFile(filepath.Join(o.Dir, wireguard.KeyName))}, err
+		return wireguard.Plan{Config: c, Key: wireguard.KeyFile(keyPath(o))}, err
 	}
 	return nil, fmt.Errorf("type %q is not one of %s", b.Type, strings.Join(NativeTypes, ", "))
 }
+
+func keyPath(o BackendOptions) string { return filepath.Join(o.Dir, wireguard.KeyName) }
 
 // A plan says what the kernel is to have, and what the other nodes are to know of it.
 type plan interface {
@@ -97,13 +102,16 @@ type planned struct {
 	log  *slog.Logger
 	mtu  atomic.Int64
 
+	detour *detour // of WireGuard, nil for other types
+
 	mu      sync.Mutex
-	found   native.Node         // what PreStartup found
-	call    hooks.Call          // of the last PostStartup
-	public  kernel.PublicKey    // of this node, where its peers have one too, as they are told
-	rekeyed time.Time           // when this node got another key
-	up      bool                // PostStartup has succeeded
-	live    map[string]livePeer // peers that were added and not removed, by scope
+	found   native.Node          // what PreStartup found
+	call    hooks.Call           // of the last PostStartup
+	public  kernel.PublicKey     // of this node, where its peers have one too, as they are told
+	rekeyed time.Time            // when this node got another key
+	up      bool                 // PostStartup has succeeded
+	live    map[string]livePeer  // peers that were added and not removed, by scope
+	nexts   map[string]heardNext // what those tell of
 }
 
 // Check is part of Backend.
@@ -128,16 +136,21 @@ func (b *planned) PreStartup(ctx context.Context, call hooks.Call) (hooks.Data, 
 	up := b.up
 	b.mu.Unlock()
 	node := b.node(ctx, call)
+	if !up {
+		err = b.takeUp(node)
+	}
 	b.noteKey(node)
-	if call.Reason == hooks.Repair {
+	switch {
+	case err != nil:
+	case up:
 		err = b.rekey(ctx)
-	} else if !up && len(b.set.asideNames()) > 0 {
+	case len(b.set.asideNames()) > 0:
 		err = b.meetPeers(ctx, node)
 	}
 	if err != nil {
 		return hooks.Data{}, err
 	}
-	return b.plan.Data(node)
+	return b.data(node)
 }
 
 // look finds what the machine has before the backend changes it.
@@ -183,6 +196,11 @@ func (b *planned) PostStartup(ctx context.Context, call hooks.Call) error {
 	if err != nil {
 		return b.giveWay(ctx, err)
 	}
+	if b.detour == nil { // one that an earlier config has left
+		if err := b.set.clearDetour(ctx); err != nil {
+			return err
+		}
+	}
 	b.mtu.Store(int64(smallestMTU(objects)))
 	b.mu.Lock()
 	b.call, b.up = call, true
@@ -204,6 +222,7 @@ func (b *planned) SubnetRemove(ctx context.Context, _ hooks.Call, peer lease.Lea
 	}
 	b.mu.Lock()
 	delete(b.live, scope)
+	delete(b.nexts, scope)
 	b.mu.Unlock()
 	return nil
 }
@@ -217,7 +236,7 @@ func (b *planned) Shutdown(ctx context.Context, _ hooks.Call) error {
 	if !up {
 		return nil
 	}
-	return errors.Join(b.set.clearAside(ctx), b.set.scopes.Begin(hooks.NodeScope).Clear(ctx))
+	return b.set.Clear(ctx, hooks.NodeScope)
 }
 
 // Exclusive is part of Backend.

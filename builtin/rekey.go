@@ -41,7 +41,7 @@ func (b *planned) followKey(ctx context.Context, tell func([]string)) error {
 		if now := b.devices(b.lastNode(ctx)); len(now) > 0 && now[0].PublicKey != last {
 			b.log.Info("the node has another WireGuard key")
 			last = now[0].PublicKey
-			tell([]string{hooks.NodeScope})
+			tell([]string{hooks.NodeNews})
 		}
 		if err := pause(ctx, keyInterval); err != nil {
 			return err

@@ -24,8 +24,7 @@ func TestTheDeviceHasANewKeyBeforeThePeersAreTold(t *testing.T) {
 	h.must(h.add(peerOf("wireguard", 7, 1)))
 	peers := func() string { return wireguardPeers(t, h.kernel) }
 	before := peers()
-	public, err := wireguard.Rotate(filepath.Join(h.dir, wireguard.KeyName))
-	h.must(err)
+	public := h.anotherKey()
 	seen.lines = nil
 	call := h.call
 	call.Reason = hooks.Repair
@@ -50,6 +49,16 @@ func TestTheDeviceHasANewKeyBeforeThePeersAreTold(t *testing.T) {
 	}
 }
 
+// anotherKey puts another key in the place of the node's.
+func (h *host) anotherKey() kernel.PublicKey {
+	h.t.Helper()
+	path := filepath.Join(h.dir, wireguard.KeyName)
+	public, err := wireguard.Rotate(path)
+	h.must(err)
+	h.must(wireguard.TakeUp(path))
+	return public
+}
+
 func wireguardPeers(t *testing.T, k kernel.Kernel) string {
 	t.Helper()
 	list, err := k.List(t.Context(), kernel.Peer{})
@@ -68,13 +77,12 @@ func TestAKeyThatIsReplacedDuringAStartIsNoticed(t *testing.T) {
 	h := newHost(t, nativetest.OnlyV4)
 	h.must(h.start("wireguard", ""))
 	b := h.backend.(*planned)
-	_, err := wireguard.Rotate(filepath.Join(h.dir, wireguard.KeyName))
-	h.must(err)
+	h.anotherKey()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var told []string
 	_ = b.followKey(ctx, func(scopes []string) { told = scopes; cancel() })
-	if !slices.Equal(told, []string{hooks.NodeScope}) {
+	if !slices.Equal(told, []string{hooks.NodeNews}) {
 		t.Errorf("told of %q", told)
 	}
 }

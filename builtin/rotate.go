@@ -2,6 +2,8 @@ package builtin
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -10,10 +12,11 @@ import (
 )
 
 // RotateWireGuardKey makes a new private key for the node of the state directory, which must have one, and returns its public
-// key. A daemon that runs takes it up within a second. In use reports whether one has, before the context ended; without any
-// WireGuard device in this network namespace it does not wait.
+// key. A daemon that runs takes it up in a few seconds. In use reports whether one has, before the context ended; without any
+// WireGuard device in this network namespace it does not wait. The error is fs.ErrExist while an earlier key is not taken up yet.
 func RotateWireGuardKey(ctx context.Context, dir string) (public string, inUse bool, err error) {
-	key, err := wireguard.Rotate(filepath.Join(dir, wireguard.KeyName))
+	path := filepath.Join(dir, wireguard.KeyName)
+	key, err := wireguard.Rotate(path)
 	if err != nil {
 		return "", false, err
 	}
@@ -27,8 +30,9 @@ func RotateWireGuardKey(ctx context.Context, dir string) (public string, inUse b
 		if err != nil || len(devices) == 0 {
 			return key.String(), false, err
 		}
-		for _, o := range devices {
-			if o.(kernel.Device).PublicKey == key {
+		_, waits := wireguard.Pending(path)
+		for _, o := range devices { // until it is taken up the detour's may have it
+			if o.(kernel.Device).PublicKey == key && errors.Is(waits, fs.ErrNotExist) {
 				return key.String(), true, nil
 			}
 		}

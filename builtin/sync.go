@@ -33,6 +33,9 @@ func (b *planned) SubnetAdd(ctx context.Context, call hooks.Call, peer lease.Lea
 
 // Sync is part of hooks.Syncer.
 func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Lease) []error {
+	if b.detour != nil && call.Reason == hooks.Change {
+		b.detour.turnOff(ctx)
+	}
 	node := b.node(ctx, call)
 	errs := make([]error, len(peers))
 	scopes := make([]string, len(peers))
@@ -57,6 +60,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	for i, peer := range peers {
 		if errs[i] == nil {
 			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer, now)}
+			b.hear(scopes[i], peer)
 			continue
 		}
 		failed = true

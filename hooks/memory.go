@@ -26,8 +26,8 @@ type Effects interface {
 	Clear(ctx context.Context, scope string) error
 	// Move makes what the scope owns the other's.
 	Move(from, to string) error
-	// Watch calls damaged with the scopes that have lost something that their hooks made, until the context ends, whose error
-	// it returns. It does not wait for what becomes of that.
+	// Watch calls damaged with the scopes that have lost something that their hooks made, or with NodeNews, until the context ends,
+	// whose error it returns. It does not wait for what becomes of that.
 	Watch(ctx context.Context, damaged func(scopes []string)) error
 }
 

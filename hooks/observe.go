@@ -85,6 +85,10 @@ type HookRun struct {
 // NodeScope is the scope of the hooks of this node's own life.
 const NodeScope = "node"
 
+// NodeNews in the place of a scope that has lost something says that nothing was taken away, but that the node has something else to
+// tell the others: the hooks of its own life run again at once, however often.
+const NodeNews = "node's news"
+
 // unobserved is the Observer of those who have none.
 type unobserved struct{}
 

@@ -59,6 +59,9 @@ func (c *converger) damaged(scopes []string) {
 		}
 		c.update(p)
 	}
+	if lost[NodeNews] && !c.stale.due() {
+		c.stale = stale{time.Now(), Repair}
+	}
 	if lost[NodeScope] && c.stale.at.IsZero() {
 		at, insisted := c.pace.next(c.backoff)
 		c.stale = stale{at, Repair}

@@ -6,16 +6,24 @@ import (
 	"fmt"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
+	"github.com/overlayd/overlayd/builtin/internal/native"
 )
 
 // data is what a lease says of its node's link, as flannel writes it.
 type data struct {
 	PublicKey string
 	Port      uint16 // 0 in leases that do not say it
+
+	// Next is the node's next key and where it answers to that, while it gets another. flannel's nodes do not read it.
+	Next *data `json:",omitempty"`
 }
 
-func encode(key kernel.PublicKey, port int) (json.RawMessage, error) {
-	return json.Marshal(data{key.String(), uint16(port)})
+func (p Plan) encode(key kernel.PublicKey, f native.Family) (json.RawMessage, error) {
+	d := data{PublicKey: key.String(), Port: uint16(p.device(f).port)}
+	if p.Next != (kernel.PublicKey{}) {
+		d.Next = &data{PublicKey: p.Next.String(), Port: uint16(p.beside(f).port)}
+	}
+	return json.Marshal(d)
 }
 
 // decode returns a peer's key and port. A peer that does not say its port has this node's.

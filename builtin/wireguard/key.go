@@ -18,43 +18,64 @@ import (
 // KeyName is the name of the file with a node's private key.
 const KeyName = "wireguard-key"
 
-// Rotate puts a new key in the place of the one in the file, which has to be there, and returns its public key.
+// pending is the name of the file with the key that is to take the place of the one in the file.
+func pending(path string) string { return path + "-next" }
+
+// Rotate makes a key that is to take the place of the one in the file, which has to be there, and returns its public key. It is
+// fs.ErrExist when there is one already. TakeUp puts it there.
 func Rotate(path string) (kernel.PublicKey, error) {
 	if _, err := os.Lstat(path); err != nil {
 		return kernel.PublicKey{}, fmt.Errorf("rotate WireGuard key: %w", err)
 	}
-	if err := makeKey(path); err != nil {
+	if err := makeKey(pending(path), os.Link); err != nil {
 		return kernel.PublicKey{}, fmt.Errorf("rotate WireGuard key: %w", err)
 	}
-	private, err := KeyFile(path)()
+	private, err := readKey(pending(path))
 	if err != nil {
 		return kernel.PublicKey{}, err
 	}
 	return publicKey(private)
 }
 
+// Pending returns the key that is to take the place of the one in the file; fs.ErrNotExist when there is none.
+func Pending(path string) (kernel.Secret, error) { return readKey(pending(path)) }
+
+// TakeUp puts the key that is Pending in the place of the one in the file. A crash leaves either.
+func TakeUp(path string) error {
+	if err := os.Rename(pending(path), path); err != nil {
+		return fmt.Errorf("take up WireGuard key: %w", err)
+	}
+	return nil
+}
+
 // KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet.
 func KeyFile(path string) func() (kernel.Secret, error) {
 	return func() (kernel.Secret, error) {
-		text, err := os.ReadFile(path)
+		key, err := readKey(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = makeKey(path); err == nil {
-				text, err = os.ReadFile(path)
+			if err = makeKey(path, os.Rename); err != nil {
+				return key, fmt.Errorf("make WireGuard key: %w", err)
 			}
+			return readKey(path)
 		}
-		if err != nil {
-			return kernel.Secret{}, fmt.Errorf("read WireGuard key: %w", err)
-		}
-		key, err := parseKey(strings.TrimSpace(string(text)))
-		if err != nil {
-			return kernel.Secret{}, fmt.Errorf("read WireGuard key: %s: %w (delete the file to have a new key made)", path, err)
-		}
-		return kernel.Secret(key), nil
+		return key, err
 	}
 }
 
-// makeKey puts a new key into a file that its owner alone can read. A crash leaves the whole file or none.
-func makeKey(path string) error {
+func readKey(path string) (kernel.Secret, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return kernel.Secret{}, fmt.Errorf("read WireGuard key: %w", err)
+	}
+	key, err := parseKey(strings.TrimSpace(string(text)))
+	if err != nil {
+		return kernel.Secret{}, fmt.Errorf("read WireGuard key: %s: %w (delete the file to have a new key made)", path, err)
+	}
+	return kernel.Secret(key), nil
+}
+
+// makeKey puts a new key into a file that its owner alone can read, by the function. A crash leaves the whole file or none.
+func makeKey(path string, put func(from, to string) error) error {
 	key, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
 		return err
@@ -68,7 +89,7 @@ func makeKey(path string) error {
 	if err := cmp.Or(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	return put(f.Name(), path)
 }
 
 func parseKey(text string) ([32]byte, error) {

@@ -18,7 +18,8 @@ import (
 // A Plan says what the kernel is to have.
 type Plan struct {
 	Config
-	Key func() (kernel.Secret, error) // this node's private key, the same each time; see KeyFile
+	Key  func() (kernel.Secret, error) // this node's private key, the same each time; see KeyFile
+	Next kernel.PublicKey              // the key that the detour's links have, to be told as the node's next; zero for none
 }
 
 // overhead is how many bytes WireGuard adds to a packet at most: IPv6 header 40, UDP 8, its own 32. Packets are padded to
@@ -49,29 +50,34 @@ func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
 		return hooks.Data{}, err
 	}
 	if n.Uses(native.IPv4) {
-		if data.V4, err = encode(key, p.device(native.IPv4).port); err != nil {
+		if data.V4, err = p.encode(key, native.IPv4); err != nil {
 			return hooks.Data{}, err
 		}
 	}
 	if n.Uses(native.IPv6) {
-		data.V6, err = encode(key, p.device(native.IPv6).port)
+		data.V6, err = p.encode(key, native.IPv6)
 	}
 	return data, err
 }
 
 // Links are one for both address families or one for each, with their keys.
-func (p Plan) Links(n native.Node) (objects []kernel.Object, err error) {
-	underlay, err := n.Underlay(p.MTU)
+func (p Plan) Links(n native.Node) ([]kernel.Object, error) {
+	private, public, err := p.keys()
 	if err != nil {
 		return nil, err
 	}
-	private, public, err := p.keys()
+	return p.links(n, p.device, private, public)
+}
+
+// links are those of the families, each once.
+func (p Plan) links(n native.Node, of func(native.Family) device, private kernel.Secret, public kernel.PublicKey) (objects []kernel.Object, err error) {
+	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
 	}
 	made := map[string]bool{}
 	for _, f := range n.Families() {
-		if d := p.device(f); !made[d.name] {
+		if d := of(f); !made[d.name] {
 			made[d.name] = true
 			objects = append(objects,
 				kernel.Link{Name: d.name, Kind: "wireguard", MTU: underlay - overhead, State: kernel.Up},

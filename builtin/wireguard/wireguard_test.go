@@ -240,9 +240,28 @@ func TestAKeyIsRotatedWhereThereIsOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := TakeUp(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("without another key: %v", err)
+	}
 	public, err := Rotate(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := Rotate(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("with one that waits: %v", err)
+	}
+	if info, err := os.Stat(path + "-next"); err != nil || info.Mode() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+	waits, err := Pending(path)
+	if still, err2 := read(); err != nil || err2 != nil || still != first || waits == first {
+		t.Errorf("before it is taken up it is not the old key, or the next is: %v, %v", err, err2)
+	}
+	if err := TakeUp(path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Pending(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it waits still: %v", err)
 	}
 	second, err := read()
 	if want, _ := publicKey(second); err != nil || second == first || public != want {

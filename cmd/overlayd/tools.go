@@ -40,14 +40,14 @@ func newToolCommands() (tools []*cobra.Command) {
 	return tools
 }
 
-const rotateHelp = `Replace this node's WireGuard key. The daemon takes the new one up within a second: its devices first, then the lease,
-by which the other nodes learn of it. Between the two, packets to them wait: some milliseconds, or as long as etcd is
-down. Without a running daemon the next one takes it up.`
+const rotateHelp = `Replace this node's WireGuard key. The daemon makes a second link with the new key, beside the one there is, and has the other
+nodes come there; packets pass by it while the key of the first is replaced. That takes two seconds, and up to ten where
+some nodes cannot come there. Without a running daemon the next one does it.`
 
 // newRotateCommand is the one word of wg that is overlayd's own.
 func newRotateCommand() *cobra.Command {
 	var stateDir string
-	const patience = 5 * time.Second
+	const patience = 15 * time.Second
 	c := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace this node's WireGuard key",
@@ -60,12 +60,15 @@ func newRotateCommand() *cobra.Command {
 			if errors.Is(err, fs.ErrNotExist) {
 				return refuse(exitFailed, err, "name the daemon's directory with --state-dir, if this node has been one of a network of type wireguard")
 			}
+			if errors.Is(err, fs.ErrExist) {
+				return refuse(exitFailed, err, "wait until the daemon has taken up the key before; it does when it runs")
+			}
 			if err != nil {
 				return err
 			}
 			fmt.Fprintln(c.OutOrStdout(), public)
 			if !inUse {
-				fmt.Fprintln(c.ErrOrStderr(), "no WireGuard device has the new key yet: the daemon takes it up when it starts")
+				fmt.Fprintln(c.ErrOrStderr(), "no WireGuard device has the new key yet: the daemon takes it up when it runs, and it is its turn")
 			}
 			return nil
 		},

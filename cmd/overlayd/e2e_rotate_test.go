@@ -1,0 +1,73 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/overlayd/overlayd/internal/cluster"
+)
+
+// Packets go past the links whose key is replaced, so that none is lost, one node after the other and all at once.
+func TestKeysAreRotatedWhilePacketsPass(t *testing.T) {
+	t.Parallel()
+	tools(t, "wg", "nsenter")
+	w := newWorldOver(t, network(dual, `{"Type": "wireguard"}`), 3, true)
+	nodes := w.Nodes()
+	w.up(nodes...)
+	w.reach(nodes...)
+	w.wantNoLoss(w.unharmed(nodes, func() { w.rotate(nodes[0]) }))
+	w.wantNoLoss(w.unharmed(nodes, func() { w.rotate(nodes...) }))
+	w.reach(nodes...)
+}
+
+// rotate gives nodes other keys, and waits until all nodes know these alone, have shaken hands under them, and have no detour left.
+func (w *world) rotate(rotated ...*cluster.Node) {
+	w.Helper()
+	olds, keys := make([]string, len(rotated)), make([]string, len(rotated))
+	var g errgroup.Group
+	for i, n := range rotated {
+		text, err := n.Shell("wg show flannel-wg public-key")
+		must(w.T, err)
+		olds[i] = strings.TrimSpace(text)
+		g.Go(func() error {
+			text, err := w.insideOf(n, "overlayd", "wg", "rotate", "--state-dir", "/run/state")
+			keys[i] = strings.TrimSpace(text)
+			return err
+		})
+	}
+	must(w.T, g.Wait())
+	for i, key := range keys {
+		if key == olds[i] || key == "" {
+			w.Errorf("the key of %s was %s, and is %s", rotated[i], olds[i], key)
+		}
+		for _, n := range w.Nodes() {
+			want := 4 // on each of two links it is told and has shaken hands
+			if n == rotated[i] {
+				want = 2 // on each it is the link's own
+			}
+			w.until(fmt.Sprintf("%s knows the new key of %s alone", n, rotated[i]), func() error {
+				text, err := n.Shell("wg show all public-key; wg show all peers; wg show all latest-handshakes | grep -v '\t0$'; ls /sys/class/net")
+				if strings.Contains(text, olds[i]) || strings.Count(text, key) != want || strings.Contains(text, "flannel-wg-x") {
+					return fmt.Errorf("it has\n%s%v", text, err)
+				}
+				return nil
+			})
+		}
+	}
+}
+
+// insideOf runs a program in the namespaces of the node's daemon, and returns what it printed.
+func (w *world) insideOf(n *cluster.Node, argv ...string) (string, error) {
+	cmd := exec.CommandContext(w.ctx, "nsenter", append([]string{"-t", fmt.Sprint(n.PID()), "-n", "-m", "--"}, argv...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		err = fmt.Errorf("%q: %w: %s", argv, err, &stderr)
+	}
+	return string(out), err
+}
