@@ -17,10 +17,11 @@ import (
 
 const (
 	// ownKey belongs to the private key of 32 bytes 0x40, peerKey to nobody.
-	ownKey  = "17XoHTNuV4sTuNcG6C0GHjA4yWvOZs3PUNVmuW3buhA="
-	peerKey = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
-	data4   = `{"PublicKey":"` + peerKey + `","Port":4444}`
-	data6   = `{"PublicKey":"` + peerKey + `","Port":6666}`
+	ownKey   = "17XoHTNuV4sTuNcG6C0GHjA4yWvOZs3PUNVmuW3buhA="
+	peerKey  = "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
+	otherKey = "YmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmJiYmI="
+	data4    = `{"PublicKey":"` + peerKey + `","Port":4444}`
+	data6    = `{"PublicKey":"` + peerKey + `","Port":6666}`
 )
 
 func plan(t *testing.T, config string) Plan {
@@ -151,6 +152,75 @@ func TestDataIsFlannelsWithThePortThatListens(t *testing.T) {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff([]string{tt.v4, tt.v6}, []string{string(data.V4), string(data.V6)}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.config, diff)
+		}
+	}
+}
+
+// The keys that flannel reads stay what they are. Others it passes over.
+func TestANextKeyIsToldBesideTheKey(t *testing.T) {
+	const next = `,"Next":{"PublicKey":"` + peerKey + `","Port":`
+	for _, tt := range []struct{ config, v4, v6 string }{
+		{`{}`, `51820` + next + `51822}}`, `51821` + next + `51823}}`},
+		{`{"Mode": "auto", "ListenPort": 7}`, `7` + next + `51822}}`, `7` + next + `51822}}`},
+		{`{"ListenPort": 65535}`, `65535` + next + `51819}}`, `51821` + next + `51820}}`},
+	} {
+		p := plan(t, tt.config)
+		key, _ := parseKey(peerKey)
+		p.Next = key
+		n := nativetest.Dual.Node("wireguard", 1)
+		data, err := p.Data(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := `{"PublicKey":"` + ownKey + `","Port":`
+		if diff := cmp.Diff([]string{begin + tt.v4, begin + tt.v6}, []string{string(data.V4), string(data.V6)}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.config, diff)
+		}
+		if got := p.NextOf(nativetest.Dual.Lease("wireguard", 7, string(data.V4), string(data.V6))); got != (Next{key, false}) {
+			t.Errorf("%s: it is read as %v", tt.config, got)
+		}
+		objects, err := p.Detour(n, kernel.Secret{1})
+		if text := nativetest.Text(objects); err != nil || !strings.Contains(text, "listen-port "+strings.Trim(tt.v4[strings.LastIndex(tt.v4, ":")+1:], "}")) {
+			t.Errorf("%s: the links do not listen there: %v\n%s", tt.config, err, text)
+		}
+	}
+}
+
+func TestWhatCannotBeANextKeyIsNone(t *testing.T) {
+	for _, next := range []string{``, `,"Next":null`, `,"Next":7`, `,"Next":{}`, `,"Next":{"PublicKey":"YWFh","Port":1}`, `,"Next":{"PublicKey":"` + peerKey + `"}`} {
+		data := `{"PublicKey":"` + peerKey + `","Port":1` + next + `}`
+		if got := plan(t, `{}`).NextOf(nativetest.Dual.Lease("wireguard", 7, data, data)); got != (Next{}) {
+			t.Errorf("%s is read as %v", next, got)
+		}
+	}
+	data := `{"PublicKey":"` + peerKey + `","Port":1,"Next":{"PublicKey":"` + peerKey + `","Port":2}}`
+	if got := plan(t, `{}`).NextOf(nativetest.OnlyV6.Lease("wireguard", 7, "", data)); !got.Taken {
+		t.Errorf("%s is read as %v", data, got)
+	}
+}
+
+func TestAPeerIsOnTheDetourUnderTheKeyThatItHasThere(t *testing.T) {
+	const told = `{"PublicKey":"` + ownKey + `","Port":1,"Next":{"PublicKey":"` + peerKey + `","Port":2}}`
+	for _, tt := range []struct {
+		config, v4, v6, want string
+	}{
+		{`{}`, data4, data6, "wg set flannel-wg-x peer " + peerKey + " preshared-key (hidden) persistent-keepalive 0 allowed-ips 10.50.7.0/24\n" +
+			"wg set flannel-wg-x6 peer " + peerKey + " preshared-key (hidden) persistent-keepalive 0 allowed-ips fd50:0:0:7::/64\n" +
+			"ip route add 10.50.7.0/24 dev flannel-wg-x src 10.50.1.0 metric 12808 proto 111\nip route add fd50:0:0:7::/64 dev flannel-wg-x6 src fd50:0:0:1:: proto 111\n"},
+		{`{"Mode": "ipv6"}`, strings.Replace(told, ownKey, otherKey, 1), data6, "wg set flannel-wg-x peer " + peerKey +
+			" preshared-key (hidden) endpoint [2001:db8::7]:2 persistent-keepalive 0 allowed-ips 10.50.7.0/24,fd50:0:0:7::/64\n" +
+			"ip route add 10.50.7.0/24 dev flannel-wg-x src 10.50.1.0 metric 12808 proto 111\nip route add fd50:0:0:7::/64 dev flannel-wg-x src fd50:0:0:1:: proto 111\n"},
+	} {
+		peers, routes, err := plan(t, tt.config).Detoured(nativetest.Dual.Node("wireguard", 1), nativetest.Dual.Lease("wireguard", 7, tt.v4, tt.v6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var objects []kernel.Object
+		for _, p := range peers {
+			objects = append(objects, p)
+		}
+		if diff := cmp.Diff(tt.want, nativetest.Text(append(objects, routes...))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.config, diff)
 		}
 	}
