@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 
 	"mvdan.cc/sh/v3/interp"
 
@@ -27,7 +28,8 @@ type Set struct {
 	scopes *kernel.Scopes
 	log    *slog.Logger
 
-	rehearsal *Rehearsal // nil for the real thing
+	rehearsal *Rehearsal  // nil for the real thing
+	noneAside atomic.Bool // nothing is set aside; false when that is not known
 }
 
 // Open opens the network namespace that the calling thread is in; the whole process must be in it for userspace

@@ -28,12 +28,20 @@ func (s *Set) Scopes() []string {
 	return slices.Compact(names)
 }
 
-// Clear is part of hooks.Effects. It deletes what was set aside of the scope as well, and with the node's all that was.
+// Clear is part of hooks.Effects. It deletes what was set aside of any of the scope's subnets as well, and with the node's all that was.
 func (s *Set) Clear(ctx context.Context, scope string) error {
 	if scope == hooks.NodeScope {
 		return errors.Join(s.clearDetour(ctx), s.clearAside(ctx), s.scopes.Begin(scope).Clear(ctx))
 	}
-	return errors.Join(s.scopes.Begin(aside+scope).Clear(ctx), s.scopes.Begin(scope).Clear(ctx))
+	var errs []error
+	if !s.noneAside.Load() { // to look through all scopes for each peer that leaves would take long
+		for _, name := range s.asideNames() {
+			if shareSubnet(scope, strings.TrimPrefix(name, aside)) {
+				errs = append(errs, s.scopes.Begin(name).Clear(ctx))
+			}
+		}
+	}
+	return errors.Join(append(errs, s.scopes.Begin(scope).Clear(ctx))...)
 }
 
 // clearDetour deletes what a detour has.

@@ -32,6 +32,7 @@ func isAside(scope string) bool { return strings.HasPrefix(scope, aside) }
 // SetAside leaves all that scopes own in place, for the native backend that is started next: it deletes what leads to a peer
 // when it has another way to it, and what the node needed for that at last. What the new one needs the place of goes at once.
 func (s *Set) SetAside() error {
+	s.noneAside.Store(false)
 	var errs []error
 	for _, name := range s.scopes.Names() {
 		if isAside(name) || isDetour(name) { // a detour is over
@@ -50,6 +51,7 @@ func (s *Set) asideNames() []string {
 	if len(s.scopes.Owned(aside+hooks.NodeScope)) > 0 {
 		names = append(names, aside+hooks.NodeScope)
 	}
+	s.noneAside.Store(len(names) == 0)
 	return names
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
+	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -70,6 +71,40 @@ func TestAPeerThatGetsAnotherFamilyKeepsWhatItHas(t *testing.T) {
 			h.must(h.remove(both))
 			if text := fake.String(); strings.Contains(text, "10.50.7.") || strings.Contains(text, "fd50:0:0:7:") {
 				t.Errorf("removed, it leaves\n%s", text)
+			}
+		})
+	}
+}
+
+// What was set aside of a peer goes with it, though it has subnets of other families by then, as when an edit changes the type and turns
+// IPv6 on or off.
+func TestWhatWasSetAsideOfAPeerGoesWithAnyOfItsSubnets(t *testing.T) {
+	one := func(l lease.Lease) lease.Lease { l.V6 = lease.Path{}; return l }
+	both := func(l lease.Lease) lease.Lease { return l }
+	for name, tt := range map[string]struct {
+		before, after func(lease.Lease) lease.Lease
+		families      nativetest.Families
+	}{
+		"IPv6 is turned on":  {one, both, nativetest.Dual},
+		"IPv6 is turned off": {both, one, nativetest.OnlyV4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, nativetest.Dual)
+			h.must(h.start("vxlan", ""))
+			h.must(h.add(tt.before(peerOf("vxlan", 7, 1))))
+			stays := tt.before(peerOf("vxlan", 8, 1))
+			h.must(h.add(stays))
+			h.must(h.set.SetAside())
+			h.call = hooks.Call{Reason: hooks.Config, Node: tt.families.Node("", 1).Node}
+			h.must(h.start("wireguard", ""))
+			follows := tt.after(peerOf("wireguard", 7, 1))
+			h.must(h.add(follows))
+			h.must(h.remove(follows))
+			if text := h.state(); strings.Contains(text, "10.50.7.") || strings.Contains(text, "fd50:0:0:7:") {
+				t.Errorf("it leaves\n%s", text)
+			}
+			if text := h.state(); !strings.Contains(text, "10.50.8.0/24 via 10.50.8.0 dev flannel.1") {
+				t.Errorf("it takes along what leads to a peer that has not followed yet:\n%s", text)
 			}
 		})
 	}
