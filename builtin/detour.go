@@ -25,10 +25,10 @@ func isDetour(scope string) bool { return scope == detourScope || scope == waysS
 
 const (
 	detourPause = 100 * time.Millisecond // between two looks at what is to be done
-	// meetingTime is how long the others have to come to the detour: longer than WireGuard takes to try once more.
-	meetingTime = 8 * time.Second
-	// meetingPause is how often a peer is greeted that has not answered: one that was not ready yet knows nothing of the first try.
-	meetingPause = time.Second
+	// meetingTime is how long the others have to come to the detour: longer than WireGuard takes to try three times more.
+	meetingTime = 20 * time.Second
+	// meetingPause is how often a peer is greeted that has not answered.
+	meetingPause = 5 * time.Second
 	// turnOffTime is how long all of the others have been on the detour when the key changes: they send by it by then.
 	turnOffTime = 3 * detourPause
 	// helpTime is how long a peer may take for a new key before the others take it for dead.

@@ -138,27 +138,32 @@ func (d *detour) put(ctx context.Context) error {
 	return err
 }
 
-// meet greets a peer on the detour that is there for certain, since it tells so, until it answers. Of two that tell so one does.
+// meet greets a peer on the detour that is there for certain, since it tells so. Of two that tell so one does. WireGuard tries again
+// by itself, after 5 s, where the peer did not know this node yet. To have it try sooner, by making the peer anew, would end a
+// session that the peer may just have begun to use.
 func (d *detour) meet(ctx context.Context, way *detoured) error {
-	again := !way.greeted.IsZero()
 	if time.Since(way.greeted) < meetingPause {
 		return nil
 	}
+	way.greeted = time.Now()
 	var ops []kernel.Op
 	for _, p := range way.peers {
-		if !p.Endpoint.IsValid() || d.own != (kernel.PublicKey{}) && bytes.Compare(d.public[:], p.PublicKey[:]) > 0 {
-			continue
+		if p.Endpoint.IsValid() && (d.own == (kernel.PublicKey{}) || bytes.Compare(d.public[:], p.PublicKey[:]) < 0) {
+			ops = append(ops, nudge(p)...)
 		}
-		if again { // WireGuard by itself tries again after 5 s, but a peer that it does not know at once
-			ops = append(ops, kernel.Op{Verb: kernel.Del, Object: p}, kernel.Op{Verb: kernel.Set, Object: p})
-		}
-		ops = append(ops, nudge(p)...)
 	}
-	if len(ops) == 0 {
-		return nil
-	}
-	way.greeted = time.Now()
 	return d.set.kernel.Do(ctx, ops...)
+}
+
+// uses reports whether packets to the peer go by the detour.
+func (d *detour) uses(scope string) bool {
+	if d == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	way := d.ways[scope]
+	return way != nil && way.used
 }
 
 // isMet reports whether hands were shaken with the peer on the detour.

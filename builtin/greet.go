@@ -76,11 +76,13 @@ func (b *planned) greetsFirst(peer kernel.Peer) bool {
 	return bytes.Compare(b.public[:], peer.PublicKey[:]) < 0
 }
 
-// greet puts before each WireGuard peer what greets it, if this node is the one to do so.
+// greet puts before each WireGuard peer what greets it, if this node is the one to do so. One to which packets go by a detour gets its
+// prefixes at once: when hands have been shaken with it, it sends.
 func (b *planned) greet(reason hooks.Reason, scope string, objects []kernel.Object) (all []kernel.Object) {
+	takesOver := reason == hooks.Change && !b.detour.uses(scope)
 	for _, o := range objects {
 		p, ok := o.(kernel.Peer)
-		if ok && reason == hooks.Change {
+		if ok && takesOver {
 			all = append(all, bare(p))
 		}
 		if ok && b.greetsAtOnce(reason, scope, p) {

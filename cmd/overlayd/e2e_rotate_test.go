@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -16,6 +17,9 @@ func TestKeysAreRotatedWhilePacketsPass(t *testing.T) {
 	t.Parallel()
 	tools(t, "wg", "nsenter")
 	w := newWorldOver(t, network(dual, `{"Type": "wireguard"}`), 3, true)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
+	defer cancel()
+	w.ctx = ctx
 	nodes := w.Nodes()
 	w.up(nodes...)
 	w.reach(nodes...)

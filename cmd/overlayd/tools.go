@@ -41,13 +41,13 @@ func newToolCommands() (tools []*cobra.Command) {
 }
 
 const rotateHelp = `Replace this node's WireGuard key. The daemon makes a second link with the new key, beside the one there is, and has the other
-nodes come there; packets pass by it while the key of the first is replaced. That takes two seconds, and up to ten where
+nodes come there; packets pass by it while the key of the first is replaced. That takes two seconds, and up to twenty where
 some nodes cannot come there. Without a running daemon the next one does it.`
 
 // newRotateCommand is the one word of wg that is overlayd's own.
 func newRotateCommand() *cobra.Command {
 	var stateDir string
-	const patience = 15 * time.Second
+	const patience = time.Minute
 	c := &cobra.Command{
 		Use:   "rotate",
 		Short: "Replace this node's WireGuard key",

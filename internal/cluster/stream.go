@@ -26,11 +26,12 @@ type Stream struct {
 type Loss struct {
 	Pair
 	Sent, Lost int
+	First      time.Time     // when the first of them was sent
 	Gap        time.Duration // the longest time from one ping that was answered to the next
 }
 
 func (l Loss) String() string {
-	return fmt.Sprintf("%s: %d of %d pings lost, no answer to those of %v", l.Pair, l.Lost, l.Sent, l.Gap)
+	return fmt.Sprintf("%s: %d of %d pings lost, the first of %s, no answer to those of %v", l.Pair, l.Lost, l.Sent, l.First.Format("15:04:05.000"), l.Gap)
 }
 
 // A streamPair is one pair's part of a Stream.
@@ -132,7 +133,9 @@ func (p *streamPair) loss() Loss {
 	var last time.Time
 	for _, s := range p.sent {
 		if !s.answered {
-			l.Lost++
+			if l.Lost++; l.Lost == 1 {
+				l.First = s.at
+			}
 			continue
 		}
 		if !last.IsZero() {
