@@ -29,14 +29,15 @@ const (
 	meetingTime = 20 * time.Second
 	// meetingPause is how often a peer is greeted that has not answered.
 	meetingPause = 5 * time.Second
-	// turnOffTime is how long all of the others have been on the detour when the key changes: they send by it by then.
-	turnOffTime = 3 * detourPause
+	// turnOffSteps are for how many looks all of the others have been on the detour when the key changes. They send by it by then, and what
+	// was on its way by the node's own links is there. On a machine that is busy, which is slow in all of this, a look takes longer.
+	turnOffSteps = 10
 	// helpTime is how long a peer may take for a new key before the others take it for dead.
 	helpTime = 2 * time.Minute
 	// returnTime is how long they have to be back from the detour.
 	returnTime = time.Minute
-	// detourPatience is how long the detour stays after the last node that needed it. Others may be slower to leave it.
-	detourPatience = 5 * time.Second
+	// leaveSteps are for how many looks the detour stays after the last node that needed it. Others may be slower to leave it.
+	leaveSteps = 50
 )
 
 // A detour is what packets pass through while this node, or another, gets a new WireGuard key: a second link beside the node's own, for
@@ -60,9 +61,9 @@ type detour struct {
 	own      kernel.PublicKey     // the key that this node gets, and tells as its next; zero for none
 	taken    bool                 // it is the key of this node's own links, or is about to be
 	since    time.Time            // when it was told, then when it was taken
-	missed   time.Time            // when a peer was last not on the detour
+	together int                  // for how many steps all peers have been on the detour
 	pending  time.Time            // since when a key waits to be taken up
-	unneeded time.Time            // since when nobody gets a new key
+	unneeded int                  // for how many steps nobody gets a new key
 	failed   time.Time            // when the detour could not be made
 	ways     map[string]*detoured // peers that are wanted on the detour, by scope
 	changed  bool                 // the kernel does not have it so
@@ -123,7 +124,7 @@ func (d *detour) step(ctx context.Context, tell func([]string)) error {
 		return d.proceed(tell)
 	}
 	if others {
-		d.unneeded = time.Time{}
+		d.unneeded = 0
 		return nil
 	}
 	return d.leave(ctx)
@@ -136,7 +137,7 @@ func (d *detour) start(ctx context.Context, next kernel.Secret, tell func([]stri
 		return d.take(tell)
 	}
 	d.log.Info("WireGuard key is being replaced", "next", d.public)
-	d.own, d.taken, d.since, d.missed = d.public, false, time.Now(), time.Now()
+	d.own, d.taken, d.since, d.together = d.public, false, time.Now(), 0
 	if err := d.lead(ctx); err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (d *detour) makeLinks(ctx context.Context, key kernel.Secret) error {
 	if err != nil {
 		return err
 	}
-	d.key, d.public, d.unneeded = &key, devicesOf(objects)[0].PublicKey, time.Time{}
+	d.key, d.public, d.unneeded = &key, devicesOf(objects)[0].PublicKey, 0
 	d.ways = map[string]*detoured{}
 	return nil
 }
@@ -205,21 +206,19 @@ func (d *detour) loosen(ctx context.Context, a *application) error {
 
 // leave takes all packets off the detour, and deletes it a while later.
 func (d *detour) leave(ctx context.Context) error {
-	if d.unneeded.IsZero() {
-		d.unneeded = time.Now()
-	}
+	d.unneeded++
 	if d.key == nil {
 		if err := d.set.scopes.Begin(waysScope).Clear(ctx); err != nil {
 			return err
 		}
 	}
-	if time.Since(d.unneeded) < detourPatience {
+	if d.unneeded < leaveSteps {
 		return nil
 	}
 	if err := d.set.clearDetour(ctx); err != nil {
 		return err
 	}
-	d.key, d.unneeded, d.ways = nil, time.Time{}, nil
+	d.key, d.unneeded, d.ways = nil, 0, nil
 	return nil
 }
 
@@ -233,9 +232,12 @@ func (d *detour) proceed(tell func([]string)) error {
 			away++
 		}
 	}
+	if d.together++; away > 0 {
+		d.together = 0
+	}
 	waited := time.Since(d.since)
 	switch {
-	case !d.taken && (away == 0 && time.Since(d.missed) > turnOffTime || waited > meetingTime):
+	case !d.taken && (d.together > turnOffSteps || waited > meetingTime):
 		if away > 0 {
 			d.log.Warn("some peers did not come to the detour: packets to them wait for the new key, 128 for each", "peers", away)
 		}

@@ -169,7 +169,7 @@ func TestANodeGetsAnotherKeyWhilePacketsGoByADetour(t *testing.T) {
 		r.shake(t, "flannel-wg-x6")
 		r.step()
 		r.wants("met", 2, 4, old, next)
-		for range 4 {
+		for range turnOffSteps {
 			r.step()
 		}
 		r.wants("taken", 2, 4, next, next)
@@ -241,7 +241,7 @@ func TestANodeGoesByTheDetourOfAPeer(t *testing.T) {
 
 // When a daemon is killed at any moment, the next one comes to an end with one key, and with nothing left of the detour.
 func TestANodeThatIsKilledOnTheDetourGetsItsKeyAllTheSame(t *testing.T) {
-	for moment := range 12 {
+	for moment := range turnOffSteps + 8 {
 		synctest.Test(t, func(t *testing.T) {
 			r := newTraveller(t, "", peerOf("wireguard", 7, 1))
 			r.shake(t, "")
@@ -335,7 +335,7 @@ func TestTwoNodesAreOnTheirDetoursAtOnce(t *testing.T) {
 		old, next := r.data.PublicKey, r.rotate()
 		r.step()
 		r.change(0, withNext(7, 1, 2))
-		for range 6 {
+		for range turnOffSteps + 2 {
 			r.step()
 			r.shake(t, "")
 		}

@@ -75,7 +75,6 @@ func (d *detour) lead(ctx context.Context) error {
 	for scope, way := range d.ways {
 		used := way.isMet(shaken)
 		if !used {
-			d.missed = time.Now()
 			err = errors.Join(err, d.meet(ctx, way))
 		}
 		if used = used && !d.isSettled(scope, nexts[scope], shaken); used != way.used {

@@ -16,16 +16,41 @@ import (
 func TestKeysAreRotatedWhilePacketsPass(t *testing.T) {
 	t.Parallel()
 	tools(t, "wg", "nsenter")
-	w := newWorldOver(t, network(dual, `{"Type": "wireguard"}`), 3, true)
+	families, count := dual, 3
+	if makes(t, "wireguard") { // in a machine that may be emulated
+		families, count = onlyV4, 2
+	}
+	w := newWorldOver(t, network(families, `{"Type": "wireguard"}`), count, true)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	w.ctx = ctx
 	nodes := w.Nodes()
 	w.up(nodes...)
 	w.reach(nodes...)
-	w.wantNoLoss(w.unharmed(nodes, func() { w.rotate(nodes[0]) }))
-	w.wantNoLoss(w.unharmed(nodes, func() { w.rotate(nodes...) }))
+	w.rotateUnharmed(nodes[0])
+	w.rotateUnharmed(nodes...)
 	w.reach(nodes...)
+}
+
+// rotateUnharmed rotates, during which no packet may be lost in the overlay unless the machine loses some on the underlay, too: it
+// tries again then.
+func (w *world) rotateUnharmed(rotated ...*cluster.Node) {
+	w.Helper()
+	for range 3 {
+		beside, err := cluster.StartStream(w.ctx, cluster.Underlays(w.Nodes()))
+		must(w.T, err)
+		defer beside.Stop()
+		losses := w.unharmed(w.Nodes(), func() { w.rotate(rotated...) })
+		lost := beside.Stop()
+		if len(lost) == 0 {
+			w.wantNoLoss(losses)
+		}
+		if len(lost) == 0 || len(losses) == 0 {
+			return
+		}
+		w.Logf("the machine loses packets by itself: %v", lost)
+	}
+	w.Skip("the machine loses packets by itself, so that nothing can be said")
 }
 
 // rotate gives nodes other keys, and waits until all nodes know these alone, have shaken hands under them, and have no detour left.
@@ -49,9 +74,9 @@ func (w *world) rotate(rotated ...*cluster.Node) {
 			w.Errorf("the key of %s was %s, and is %s", rotated[i], olds[i], key)
 		}
 		for _, n := range w.Nodes() {
-			want := 4 // on each of two links it is told and has shaken hands
-			if n == rotated[i] {
-				want = 2 // on each it is the link's own
+			want := len(n.SubnetFile().Subnets) // on each link it is the link's own
+			if n != rotated[i] {
+				want *= 2 // it is told and has shaken hands
 			}
 			w.until(fmt.Sprintf("%s knows the new key of %s alone", n, rotated[i]), func() error {
 				text, err := n.Shell("wg show all public-key; wg show all peers; wg show all latest-handshakes | grep -v '\t0$'; ls /sys/class/net")

@@ -9,10 +9,11 @@ import (
 	"github.com/overlayd/overlayd/internal/ping"
 )
 
-// A Pair is one direction between two nodes' overlay addresses of the same family.
+// A Pair is one direction between two nodes' addresses of the same family, in the overlay if not said otherwise.
 type Pair struct {
 	From, To *Node
-	ping     *ping.Pinger
+	ping     *ping.Pinger // nil on the underlay
+	source   netip.Addr
 	addr     netip.Addr
 }
 
@@ -24,7 +25,23 @@ func Pairs(from, to []*Node) (all []Pair) {
 				continue
 			}
 			for i, p := range f.pingers {
-				all = append(all, Pair{f, t, p, t.pingers[i].From()})
+				all = append(all, Pair{f, t, p, p.From(), t.pingers[i].From()})
+			}
+		}
+	}
+	return all
+}
+
+// Underlays returns all pairs of the nodes' addresses on the underlay, for a Stream beside that of the overlay: what it loses, the
+// machine has lost.
+func Underlays(nodes []*Node) (all []Pair) {
+	for _, f := range nodes {
+		for _, t := range nodes {
+			if f == t {
+				continue
+			}
+			for i, source := range f.Addresses() {
+				all = append(all, Pair{From: f, To: t, source: source, addr: t.Addresses()[i]})
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func StartStream(ctx context.Context, all []Pair) (*Stream, error) {
 	sending, stop := context.WithCancel(ctx)
 	s := &Stream{stop: stop}
 	for _, p := range all {
-		own, err := listen(ctx, p.From.ns, p.ping.From())
+		own, err := listen(ctx, p.From.ns, p.source)
 		if err != nil {
 			s.Stop()
 			return nil, err

@@ -13,14 +13,11 @@ import (
 func TestAStreamTellsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	ns, addr := cabled(t, 1500, "192.0.2.%d/24")
-	p, err := listen(t.Context(), ns[0], addr[0])
-	must(t, err)
-	defer p.Close()
 	if _, err := exec.LookPath("ip"); err != nil {
 		t.Skip("ip is not installed")
 	}
 	nodes := [2]*Node{{number: 1, ns: ns[0]}, {number: 2, ns: ns[1]}}
-	pair := Pair{From: nodes[0], To: nodes[1], ping: p, addr: addr[1]}
+	pair := Pair{From: nodes[0], To: nodes[1], source: addr[0], addr: addr[1]}
 	for _, lossy := range []bool{false, true} {
 		s, err := StartStream(t.Context(), []Pair{pair})
 		must(t, err)
