@@ -13,7 +13,8 @@ import (
 const eventsHelp = `Print what has happened to the daemon since it started, the last thousand events at most: what this node and its peers do,
 hooks that ran, network configs taken up or refused, and whether etcd answers.
 
-With --output json each event is a line of JSON. Its keys are stable.`
+Each event is a line, which a terminal gets broken where it is too long. With --output json each is a line of JSON. Its keys are
+stable.`
 
 func newEventsCommand() *cobra.Command {
 	var runDir, output string
@@ -26,7 +27,10 @@ func newEventsCommand() *cobra.Command {
 			}
 			out := c.OutOrStdout()
 			show := func(e control.Event) error { return e.WriteText(out) }
-			if output == "json" {
+			switch {
+			case output == "text" && isTerminal(out):
+				show = func(e control.Event) error { return e.WriteScreen(out) }
+			case output == "json":
 				encoder := json.NewEncoder(out)
 				show = func(e control.Event) error { return encoder.Encode(e) }
 			}

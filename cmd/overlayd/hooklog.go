@@ -13,7 +13,8 @@ import (
 )
 
 const hookLogHelp = `Print the last hooks that the daemon has run, 500 at most, the oldest first: when and why, how long they took and how they
-ended, what they did in the kernel by in-process commands, and what they printed. What a hook that failed did was undone.
+ended, what they did in the kernel by in-process commands, and what they printed. What a hook that failed did was undone. Lines that are
+too long for a terminal are broken there.
 
 NODE is a peer's subnet, an address of it, its public address or its identity, or node for this node's own hooks.`
 
@@ -42,8 +43,12 @@ func newHookLogCommand() *cobra.Command {
 			if output == "json" {
 				return json.NewEncoder(c.OutOrStdout()).Encode(entries)
 			}
+			show := control.HookEntry.WriteText
+			if isTerminal(c.OutOrStdout()) {
+				show = control.HookEntry.WriteScreen
+			}
 			for _, e := range entries {
-				if err := e.WriteText(c.OutOrStdout()); err != nil {
+				if err := show(e, c.OutOrStdout()); err != nil {
 					return err
 				}
 			}

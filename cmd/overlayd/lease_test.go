@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -131,4 +132,36 @@ func TestParseSubnetsRefusesWhatIsNoKey(t *testing.T) {
 			t.Errorf("%q: got %v, want it to say %q", text, err, want)
 		}
 	}
+}
+
+func TestATerminalHasRoomForAnyLease(t *testing.T) {
+	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
+	list := leaseList{Leases: []leaseEntry{
+		{Paths: []leasePath{{Subnet: prefix("10.50.172.0/24"), PublicIP: addr("192.0.2.4")}}, Backend: "extension", NodeID: "2482635e-20d0-4f94-95db-74ee6f39b0df"},
+		{
+			Paths:   []leasePath{{Subnet: prefix("10.50.7.0/24"), PublicIP: addr("192.0.2.104")}, {Subnet: prefix("fd50:0:0:ac::/64"), PublicIP: addr("2001:db8::4")}},
+			Backend: "a backend with much to say", NodeID: "\x1b[2J and more", Reserved: true,
+		},
+		{Paths: []leasePath{{Subnet: prefix("10.50.8.0/24"), PublicIP: addr("2001:db8::5")}, {Subnet: prefix("fd50:0:0:ad::/64"), PublicIP: addr("2001:db8::5")}}},
+		{Paths: []leasePath{{Subnet: prefix("10.50.9.0/24"), PublicIP: addr("192.0.2.9")}}, AlsoAt: []netip.Addr{addr("2001:db8::9")}},
+	}}
+	var b strings.Builder
+	must(t, list.screen(&b))
+	want := `SUBNET            PUBLIC IP    KIND         BACKEND       NODE
+10.50.172.0/24    192.0.2.4    lease        extension     2482635e
+10.50.7.0/24      192.0.2.104  reservation  a backend wi  "\x1b[2J
+fd50:0:0:ac::/64  2001:db8::4
+10.50.8.0/24      2001:db8::5  lease        -             -
+fd50:0:0:ad::/64
+10.50.9.0/24      192.0.2.9    lease        -             -
+                  2001:db8::9
+`
+	var got strings.Builder
+	for line := range strings.Lines(b.String()) {
+		got.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	if got.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", &b, want)
+	}
+	wantColumns(t, "lease list", b.String())
 }

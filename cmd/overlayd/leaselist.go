@@ -20,7 +20,8 @@ import (
 )
 
 const leaseListHelp = `List all leases and reservations of the network: the subnets, the public addresses of their node, whether it is a lease or a
-reservation, the backend, and the node's identity, which flannel's nodes have none of.
+reservation, the backend, and the node's identity, which flannel's nodes have none of. On a terminal, where a lease of both families
+takes two lines, only the beginning of the identity is shown, which overlayd explain takes for it.
 
 -o wide adds the age of each lease, which is the time since its node wrote or renewed it, the time that is left until it ends
 unless renewed, and etcd's revision of the last write, at one request to etcd for each lease. A node renews its lease every third
@@ -46,6 +47,9 @@ func newLeaseListCommand() *cobra.Command {
 				}
 				if n := len(list.Unreadable); n > 0 {
 					fmt.Fprintf(c.ErrOrStderr(), "overlayd: %d keys are no leases, see overlayd lease check\n", n)
+				}
+				if output == "text" && isTerminal(c.OutOrStdout()) {
+					return list.screen(c.OutOrStdout())
 				}
 				return show[output](list, c.OutOrStdout())
 			})
@@ -122,6 +126,12 @@ func newLeaseEntry(r lease.Record, known lease.Expiry) leaseEntry {
 	return e
 }
 
+// leaseHead names the cells.
+var leaseHead = []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE"}
+
+// Columns for which a terminal has room, whoever wrote what is in them.
+const mostBackend, mostNode = 12, 8
+
 // cells are what all texts show of a lease.
 func (e leaseEntry) cells() []string {
 	var subnets, addresses []string
@@ -146,12 +156,36 @@ func (e leaseEntry) cells() []string {
 }
 
 func (l leaseList) table(w io.Writer) error {
-	return l.write(w, []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE"}, leaseEntry.cells)
+	return l.write(w, leaseHead, leaseEntry.cells)
+}
+
+// screen is the table for a terminal: a line for each subnet and address, and of identities what tells them apart.
+func (l leaseList) screen(w io.Writer) error {
+	return l.write(w, leaseHead, func(e leaseEntry) []string {
+		cells := e.cells()
+		subnets, addresses := strings.Split(cells[0], ","), strings.Split(cells[1], ",")
+		cells = []string{subnets[0], addresses[0], cells[2], clipped(cells[3], mostBackend), clipped(cells[4], mostNode)}
+		at := func(texts []string, i int) string {
+			if i < len(texts) {
+				return texts[i]
+			}
+			return ""
+		}
+		for i := 1; i < max(len(subnets), len(addresses)); i++ {
+			// Cells without text keep the columns below each other.
+			cells[4] += fmt.Sprintf("\n%s\t%s\t\t\t", at(subnets, i), at(addresses, i))
+		}
+		return cells
+	})
+}
+
+func clipped(text string, most int) string {
+	runes := []rune(text)
+	return string(runes[:min(len(runes), most)])
 }
 
 func (l leaseList) wide(w io.Writer) error {
-	head := []string{"SUBNET", "PUBLIC IP", "KIND", "BACKEND", "NODE", "AGE", "TTL LEFT", "REVISION"}
-	return l.write(w, head, func(e leaseEntry) []string {
+	return l.write(w, append(slices.Clip(leaseHead), "AGE", "TTL LEFT", "REVISION"), func(e leaseEntry) []string {
 		age, left := "-", "never ends"
 		if !e.Reserved {
 			age, left = (time.Duration(e.Age) * time.Second).String(), (time.Duration(e.Left) * time.Second).String()

@@ -3,8 +3,12 @@ package control
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
+
+	"github.com/overlayd/overlayd/internal/screen"
 )
 
 // An Event is one thing that happened to the daemon. Its JSON keys are lowerCamel and stable.
@@ -82,16 +86,32 @@ func (e *events) after(number uint64) (list []Event, more <-chan struct{}) {
 	return list, e.changed
 }
 
-// WriteText writes the event as a line for people.
+// WriteText writes the event as a line for people and for programs that read lines.
 func (e Event) WriteText(w io.Writer) error {
+	head, text := e.words()
+	_, err := fmt.Fprintf(w, "%s  %s\n", head, text)
+	return err
+}
+
+// WriteScreen writes the event for a terminal: in a line where it has room there, else with what happened below.
+func (e Event) WriteScreen(w io.Writer) error {
+	head, text := e.words()
+	if utf8.RuneCountInString(head+"  "+text) <= screen.Columns {
+		return e.WriteText(w)
+	}
+	_, err := io.WriteString(w, screen.Line(0, "", strings.TrimRight(head, " "))+screen.Field(4, "", text))
+	return err
+}
+
+// words are when it happened to whom, and what.
+func (e Event) words() (head, text string) {
 	subject := e.Subject
 	if subject == "" {
 		subject = "-"
 	}
-	text := printable(e.Text)
+	text = printable(e.Text)
 	if e.Error != "" {
 		text += ": " + printable(e.Error)
 	}
-	_, err := fmt.Fprintf(w, "%s  %-6s  %-18s  %s\n", e.Time.Format("2006-01-02T15:04:05.000Z07:00"), e.Kind, printable(subject), text)
-	return err
+	return fmt.Sprintf("%s  %-6s  %-18s", e.Time.Format("2006-01-02T15:04:05.000Z07:00"), e.Kind, printable(subject)), text
 }

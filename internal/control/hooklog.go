@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/screen"
 )
 
 // Bounds of what is remembered of hooks that have run.
@@ -65,14 +66,34 @@ func (s *State) HookLog() []HookEntry {
 	return s.hookLog.all()
 }
 
-// WriteText writes the entry for people: a line, and below it what the hook did and printed.
+// WriteText writes the entry for people and for programs that read lines: a line, and below it what the hook did and printed.
 func (e HookEntry) WriteText(w io.Writer) error {
+	return e.write(w, func(indent int, label, text string, _ bool) string {
+		return fmt.Sprintf("%-*s%s\n", indent, label, text)
+	})
+}
+
+// WriteScreen writes the same for a terminal, with long lines broken.
+func (e HookEntry) WriteScreen(w io.Writer) error {
+	return e.write(w, func(indent int, label, text string, command bool) string {
+		switch {
+		case indent == 0:
+			return strings.TrimLeft(screen.Line(4, "", text), " ")
+		case command:
+			return screen.CommandLine(indent, label, text)
+		}
+		return screen.Line(indent, label, text)
+	})
+}
+
+// write lays out each line by the function.
+func (e HookEntry) write(w io.Writer, line func(indent int, label, text string, command bool) string) error {
 	var b strings.Builder
 	outcome := "ok"
 	if e.Error != "" {
 		outcome = "failed: " + printable(strings.TrimPrefix(e.Error, fmt.Sprintf("%s %s: ", e.Hook, e.Scope)))
 	}
-	fmt.Fprintf(&b, "%s  %s %s, for reason %s, in %s: %s\n", e.Started.Format("2006-01-02T15:04:05.000Z07:00"), e.Hook, printable(e.Scope), e.Reason, Duration(e.Took), outcome)
+	b.WriteString(line(0, "", fmt.Sprintf("%s  %s %s, for reason %s, in %s: %s", e.Started.Format("2006-01-02T15:04:05.000Z07:00"), e.Hook, printable(e.Scope), e.Reason, Duration(e.Took), outcome), false))
 	did := "did"
 	if e.Error != "" {
 		did = "undone"
@@ -81,8 +102,8 @@ func (e HookEntry) WriteText(w io.Writer) error {
 		label string
 		lines []string
 	}{{did, e.Effects}, {"stdout", printedLines(e.Stdout)}, {"stderr", printedLines(e.Stderr)}} {
-		for _, line := range part.lines {
-			fmt.Fprintf(&b, "    %-7s %s\n", part.label, printable(line))
+		for _, text := range part.lines {
+			b.WriteString(line(12, "    "+part.label, printable(text), part.label == did))
 		}
 	}
 	_, err := io.WriteString(w, b.String())

@@ -174,3 +174,40 @@ func TestPrintableTextStaysAndOtherIsQuoted(t *testing.T) {
 		}
 	}
 }
+
+func TestEventsAndHooksFitATerminal(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	var b strings.Builder
+	for _, e := range []Event{
+		{Time: at, Kind: NodeEvent, Subject: "node", Text: "up"},
+		{Time: at, Kind: EtcdEvent, Text: "does not answer", Error: "etcd is not reachable: http://192.0.2.254:2379: dial tcp 192.0.2.254:2379: connect: connection refused"},
+	} {
+		if err := e.WriteScreen(&b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := HookRun{Hook: hooks.SubnetAdd, Scope: "10.50.7.0/24,fd50:0:0:7::/64", Reason: hooks.Join, Started: at, Took: 0.5, Error: "exit status 3: oh dear"}
+	entry := HookEntry{HookRun: run, Stdout: "a  table   kept\n" + strings.Repeat("word ", 20), Effects: []string{
+		"ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0",
+		"ip neighbour add 10.50.7.0 lladdr 36:42:d6:ee:30:ea dev flannel-vxlan nud permanent",
+	}}
+	if err := entry.WriteScreen(&b); err != nil {
+		t.Fatal(err)
+	}
+	want := `2026-03-01T12:00:00.000Z  node    node                up
+2026-03-01T12:00:00.000Z  etcd    -
+    does not answer: etcd is not reachable: http://192.0.2.254:2379: dial tcp
+    192.0.2.254:2379: connect: connection refused
+2026-03-01T12:00:00.000Z SubnetAdd 10.50.7.0/24,fd50:0:0:7::/64, for reason
+    join, in 500 ms: failed: exit status 3: oh dear
+    undone  ip route add 10.50.7.0/24 via 192.0.2.7 dev eth0
+    undone  ip neighbour add 10.50.7.0 lladdr 36:42:d6:ee:30:ea dev \
+            flannel-vxlan nud permanent
+    stdout  a  table   kept
+    stdout  word word word word word word word word word word word word word
+            word word word word word word word
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

@@ -14,6 +14,19 @@ const Columns = 80
 // too long stays whole, on a line of its own.
 func Field(width int, label, value string) string { return field(width, label, value, "") }
 
+// Line is a Field whose value stays as it is where it is short enough.
+func Line(width int, label, value string) string { return line(width, label, value, Field) }
+
+// CommandLine is a Command whose value stays as it is where it is short enough.
+func CommandLine(width int, label, value string) string { return line(width, label, value, Command) }
+
+func line(width int, label, value string, broken func(int, string, string) string) string {
+	if width+utf8.RuneCountInString(value) <= Columns {
+		return fmt.Sprintf("%-*s%s\n", width, label, value)
+	}
+	return broken(width, label, value)
+}
+
 // Command is a Field whose value is a command line: where it is broken stands what lets a shell read on.
 func Command(width int, label, value string) string { return field(width, label, value, ` \`) }
 

@@ -14,6 +14,9 @@ func TestLinesAreBrokenBetweenWords(t *testing.T) {
 		{"too much by one", Field(8, "label", strings.Repeat("é", 60)+" "+strings.Repeat("é", 12)), "label   " + strings.Repeat("é", 60) + "\n        " + strings.Repeat("é", 12) + "\n"},
 		{"a long word", Field(2, "", "a "+long+" b"), "  a\n  " + long + "\n  b\n"},
 		{"a text", Text("a\n" + strings.Repeat("b ", 40) + "\n\n    kept  so\n\tand\tso\nend\n"), "a" + strings.Repeat(" b", 39) + "\nb\n\n    kept  so\n\tand\tso\nend"},
+		{"a short line", Line(2, "a", "b  c"), "a b  c\n"},
+		{"a long line", Line(2, "a", strings.Repeat("b  ", 27)), "a" + strings.Repeat(" b", 27) + "\n"},
+		{"a short command", CommandLine(2, "", "ip  link"), "  ip  link\n"},
 		{"a command", Command(4, "", strings.Repeat("ip ", 30)), "    ip" + strings.Repeat(" ip", 24) + " \\\n    ip ip ip ip ip\n"},
 	} {
 		if tt.got != tt.want {
