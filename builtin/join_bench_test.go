@@ -142,10 +142,13 @@ func putAll(b *testing.B, client *clientv3.Client, leases []lease.Lease) {
 // sees, with etcd and the network between them.
 func BenchmarkJoin(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(20)) // as the daemon has it
-	for _, n := range []int{1000, 10000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
+	for _, tt := range []struct {
+		kind string
+		n    int
+	}{{"vxlan", 1000}, {"vxlan", 10000}, {"host-gw", 1000}, {"host-gw", 10000}, {"wireguard", 100}, {"wireguard", 1000}} {
+		b.Run(fmt.Sprintf("%s/%d", tt.kind, tt.n), func(b *testing.B) {
 			for b.Loop() {
-				own, whole := joins(b, n, 50)
+				own, whole := joins(b, tt.kind, tt.n, 50)
 				b.ReportMetric(median(own, func(c cost) float64 { return c.wall })*1000, "ms/join")
 				b.ReportMetric(median(own, func(c cost) float64 { return c.cpu })*1000, "cpu-ms/join")
 				b.ReportMetric(median(whole, func(c cost) float64 { return c.wall })*1000, "ms/join-from-its-write")
@@ -156,9 +159,9 @@ func BenchmarkJoin(b *testing.B) {
 }
 
 // joins has some nodes join a cluster of n, one after the other.
-func joins(b *testing.B, n, some int) (own, whole []cost) {
-	all := crowd("vxlan", n+some)
-	network, err := lease.ParseNetwork([]byte(`{"Network": "10.0.0.0/8", "SubnetLen": 25, "SubnetMin": "10.254.0.0", "Backend": {"Type": "vxlan"}}`))
+func joins(b *testing.B, kind string, n, some int) (own, whole []cost) {
+	all := crowd(kind, n+some)
+	network, err := lease.ParseNetwork([]byte(`{"Network": "10.0.0.0/8", "SubnetLen": 25, "SubnetMin": "10.254.0.0", "Backend": {"Type": "` + kind + `"}}`))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -177,14 +180,14 @@ func joins(b *testing.B, n, some int) (own, whole []cost) {
 		b.Fatal(err)
 	}
 	defer remembered.Close()
-	node := newBench(b, "vxlan")
+	node := newBench(b, kind)
 	self := node.call.Node
 	self.Lease.V4.Subnet = lease.Path{}.Subnet
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() {
 		done <- hooks.Run(ctx, hooks.Options{
-			Node: self, BackendType: "vxlan", Backend: node.backend, Reason: hooks.Start, Observer: watch, Logger: quiet,
+			Node: self, BackendType: kind, Backend: node.backend, Reason: hooks.Start, Observer: watch, Logger: quiet,
 			Leases: lease.NewManager(store, network, lease.ManagerOptions{NodeID: "one", Logger: quiet}), Effects: node.backend, Memory: remembered,
 		})
 	}()

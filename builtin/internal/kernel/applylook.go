@@ -63,26 +63,39 @@ func (a *applying) look(ctx context.Context, at []int) {
 // comparePeers finds how WireGuard's peers were, to be able to bring that back.
 func (a *applying) comparePeers(ctx context.Context) {
 	were := map[string]Peer{}
-	listed := map[string]bool{}
-	for i := range a.parts {
-		p := &a.parts[i]
-		peer, ok := p.op.Object.(Peer)
-		if !ok {
-			continue
+	for device := range a.strangeDevices() {
+		list, err := a.kernel.List(ctx, Peer{Dev: device})
+		if err != nil {
+			a.failAll(err)
+			return
 		}
-		if !listed[peer.Dev] {
-			listed[peer.Dev] = true
-			list, err := a.kernel.List(ctx, Peer{Dev: peer.Dev})
-			if err != nil {
-				a.failAll(err)
-				return
-			}
-			for _, o := range list {
-				were[o.Key()] = o.(Peer)
-			}
-		}
-		if was, ok := were[p.place]; ok {
-			p.have = was
+		for _, o := range list {
+			were[o.Key()] = o.(Peer)
 		}
 	}
+	for i := range a.parts {
+		if was, ok := were[a.parts[i].place]; ok {
+			a.parts[i].have = was
+		}
+	}
+}
+
+// strangeDevices are the WireGuard devices that may have some of the wanted peers. One with peers that are owned, where none of the
+// wanted is, has none of these: whoever takes a device over does so with all its peers at once, and to list thousands takes far
+// longer than to make one more.
+func (a *applying) strangeDevices() map[string]bool {
+	strange, known := map[string]bool{}, map[string]bool{}
+	for i := range a.parts {
+		peer, ok := a.parts[i].op.Object.(Peer)
+		if !ok || strange[peer.Dev] {
+			continue
+		}
+		if a.parts[i].was == nil && !known[peer.Dev] {
+			known[peer.Dev] = a.ledger.hasPeers(peer.Dev)
+		}
+		if a.parts[i].was != nil || !known[peer.Dev] {
+			strange[peer.Dev] = true
+		}
+	}
+	return strange
 }

@@ -324,6 +324,18 @@ func (l *ledger) silent() []*entry {
 	return slices.Collect(maps.Values(l.untold))
 }
 
+// hasPeers reports whether somebody owns a WireGuard peer of the link.
+func (l *ledger) hasPeers(link string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.untold {
+		if p, ok := e.object.(Peer); ok && p.Dev == link {
+			return true
+		}
+	}
+	return false
+}
+
 // of is what the scope owns, oldest first.
 func (l *ledger) of(scope string) []entry {
 	l.mu.Lock()
