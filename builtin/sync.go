@@ -44,7 +44,9 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	for i, peer := range peers {
 		scopes[i] = peer.String()
 		objects, err := b.peer(node, *peer)
-		if errs[i] = err; err == nil {
+		if err != nil {
+			errs[i] = hooks.SetAside{Reason: err}
+		} else {
 			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], objects)}), append(at, i)
 		}
 	}

@@ -3,6 +3,7 @@ package hooks
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -109,3 +110,15 @@ func (Nop) SubnetRemove(context.Context, Call, lease.Lease) error { return nil }
 
 // Shutdown does nothing.
 func (Nop) Shutdown(context.Context, Call) error { return nil }
+
+// SetAside is in a Backend's error for a peer that cannot be served as its lease is, or while another one is there. It is tried again
+// like others that fail, since what stands in its way may go.
+type SetAside struct{ Reason error }
+
+// Error is that of the reason.
+func (s SetAside) Error() string { return s.Reason.Error() }
+
+// Unwrap returns the reason.
+func (s SetAside) Unwrap() error { return s.Reason }
+
+func isSetAside(err error) bool { return errors.As(err, new(SetAside)) }

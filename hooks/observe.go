@@ -56,9 +56,13 @@ const (
 	PeerPending   PeerState = "pending"   // its hooks have not run yet
 	PeerUp        PeerState = "up"        // SubnetAdd succeeded for the lease as it is
 	PeerRetrying  PeerState = "retrying"  // a hook failed and will run again
+	PeerSetAside  PeerState = "set aside" // the backend cannot serve the lease as it is, see SetAside
 	PeerRepairing PeerState = "repairing" // somebody took away what its hooks made, which run again
 	PeerRemoving  PeerState = "removing"  // the node is gone, its SubnetRemove has yet to succeed
 	PeerLeftOver  PeerState = "left over" // the node is gone, and SubnetRemove failed for good
+
+	// PeerUnreachable is a peer that is up, and does not answer any more. Run does not know that: it is for those who look.
+	PeerUnreachable PeerState = "unreachable"
 )
 
 // A PeerStatus says how a peer stands.

@@ -159,6 +159,8 @@ func (p *peer) stateNow() PeerState {
 		return PeerRemoving
 	case p.due() == "":
 		return PeerUp
+	case p.failures > 0 && isSetAside(p.err):
+		return PeerSetAside
 	case p.failures > 0:
 		return PeerRetrying
 	case p.joined == Repair:

@@ -279,6 +279,7 @@ func (d *daemon) serve(ctx context.Context) error {
 		return d.follow(ctx, read)
 	})
 	g.Go(func() error { return d.promise.keep(ctx) })
+	g.Go(func() error { return d.probe(ctx) })
 	if d.firewalled() {
 		d.state.SetFirewall(d.countFirewall)
 		g.Go(func() error { return d.firewall.Keep(ctx) })

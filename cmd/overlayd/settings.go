@@ -38,6 +38,7 @@ type settings struct {
 	hooks      string
 	hookKeys   string
 	listen     string
+	probeEvery time.Duration
 	logLevel   slog.Level
 	logFormat  string
 
@@ -106,6 +107,7 @@ func (s *settings) flags(f *pflag.FlagSet) {
 		"signed by a key in --hook-keys (signed), or none (off)", "any", "local", "signed", "off")
 	pathVar(f, &s.hookKeys, "hook-keys", "", "`FILE` with the public keys that --hooks signed trusts")
 	checkedVar(f, &s.listen, "listen", "", "`ADDRESS:PORT` to answer at over HTTP, to everybody who reaches it: metrics, health, status", hostPort)
+	checkedVar(f, &s.probeEvery, "probe-interval", 15*time.Second, "`TIME` after which peers are asked again whether they answer, by an ICMP echo; 0 for never", notNegative)
 	f.TextVar(&s.logLevel, "log-level", slog.LevelInfo, "least `LEVEL` that is logged: debug, info, warn, error")
 	choiceVar(f, &s.logFormat, "log-format", "`FORMAT` of the log: text or json", "text", "json")
 	s.firewallFlags(f)

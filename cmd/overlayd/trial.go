@@ -76,7 +76,7 @@ func (t *trial) ObservePeer(p hooks.PeerStatus) {
 		return
 	}
 	switch p.State {
-	case hooks.PeerPending, hooks.PeerRetrying:
+	case hooks.PeerPending, hooks.PeerRetrying, hooks.PeerSetAside:
 		t.waiting[subnets] = true
 	default:
 		delete(t.waiting, subnets)

@@ -29,11 +29,16 @@ func label(p Peer) string {
 func (g Graph) trip(p Peer) string {
 	for _, path := range p.Paths {
 		if t, ok := g.Trips[path.Subnet]; ok {
-			return fmt.Sprintf("%.2f ms", t.Seconds()*1000)
+			return milliseconds(t.Seconds())
 		}
+	}
+	if p.Reach != nil && p.Reach.SilentSince.IsZero() {
+		return milliseconds(p.Reach.RoundTrip)
 	}
 	return ""
 }
+
+func milliseconds(seconds float64) string { return fmt.Sprintf("%.2f ms", seconds*1000) }
 
 func (g Graph) own() string {
 	for _, p := range g.Status.Node.Paths {

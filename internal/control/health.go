@@ -94,7 +94,9 @@ func reasons(s Status) (all []string) {
 	if c := s.Config.Canary; c != nil && c.Error != "" {
 		add("config: %s", c.String())
 	}
-	for _, state := range [...]hooks.PeerState{hooks.PeerRetrying, hooks.PeerRepairing, hooks.PeerLeftOver} {
+	for _, state := range [...]hooks.PeerState{
+		hooks.PeerUnreachable, hooks.PeerRetrying, hooks.PeerSetAside, hooks.PeerRepairing, hooks.PeerLeftOver,
+	} {
 		if n := s.count(state); n > 0 {
 			all = append(all, fmt.Sprintf("%d of %d peers %s", n, len(s.Peers), state))
 		}

@@ -76,6 +76,8 @@ overlayd_peers{state="pending"} 0
 overlayd_peers{state="removing"} 1
 overlayd_peers{state="repairing"} 0
 overlayd_peers{state="retrying"} 1
+overlayd_peers{state="set aside"} 0
+overlayd_peers{state="unreachable"} 0
 overlayd_peers{state="up"} 2
 # HELP overlayd_ready Whether the node is up, and hooks have run for each peer of the first complete list.
 # TYPE overlayd_ready gauge

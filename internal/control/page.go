@@ -40,6 +40,7 @@ func pageTemplate(now time.Time) *template.Template {
 	words := template.FuncMap{
 		"since": func(t time.Time) string { return Span(now.Sub(t)) },
 		"took":  Duration,
+		"trip":  milliseconds,
 		"clock": func(t time.Time) string { return t.UTC().Format(time.TimeOnly) },
 		"name":  label,
 		"word":  func(s hooks.PeerState) string { return strings.ReplaceAll(string(s), " ", "-") },

@@ -48,6 +48,7 @@ type State struct {
 	chosen  [2]string                   // the external interface and why, as said last
 	peers   map[string]hooks.PeerStatus // by subnets
 	wanted  map[string]time.Time        // since when peers are new or changed, by subnets
+	reached map[string]reach            // how peers answer, by subnets
 	output  map[string]HookEntry        // what was reported of runs that ObserveHook has not told of yet, by scope
 	reports bool                        // whether runs are reported
 	hookLog
@@ -68,7 +69,7 @@ func NewState(f Facts) *State {
 		},
 		hooks:  make(map[hooks.Hook]HookUse),
 		peers:  make(map[string]hooks.PeerStatus),
-		wanted: make(map[string]time.Time),
+		wanted: make(map[string]time.Time), reached: make(map[string]reach),
 		output: make(map[string]HookEntry),
 	}
 	s.metrics = newMetrics(s)
@@ -82,6 +83,12 @@ func (s *State) Configure(backend string, revision int64) {
 		t.Config, s.reports = Config{Backend: backend, Revision: revision, Canary: t.Config.Canary}, false
 	})
 	s.tell(Event{Kind: ConfigEvent, Text: fmt.Sprintf("revision %d in use, backend %s", revision, backend)})
+}
+
+// Backend is the Backend.Type of the network config in use, "" for none.
+func (s *State) Backend() (backend string) {
+	s.set(func(t *Status) { backend = t.Config.Backend })
+	return backend
 }
 
 // SetRevision says under which revision etcd holds the network config in use.
@@ -201,6 +208,7 @@ func (s *State) changed(subnets string, was hooks.PeerState, p hooks.PeerStatus)
 	switch p.State {
 	case hooks.PeerPending:
 		s.wanted[subnets] = time.Now()
+		delete(s.reached, subnets)
 	case hooks.PeerUp:
 		if since, ok := s.wanted[subnets]; ok {
 			s.metrics.apply.Observe(time.Since(since).Seconds())
@@ -248,6 +256,7 @@ func (s *State) ObserveGone(peer lease.Lease) {
 	}
 	delete(s.peers, subnets)
 	delete(s.wanted, subnets)
+	delete(s.reached, subnets)
 	s.settle()
 }
 
@@ -281,8 +290,8 @@ func (s *State) Snapshot() Status {
 	status.Hooks = slices.AppendSeq([]HookUse{}, maps.Values(s.hooks))
 	slices.SortFunc(status.Hooks, func(a, b HookUse) int { return cmp.Compare(a.Hook, b.Hook) })
 	status.Peers = make([]Peer, 0, len(s.peers))
-	for _, p := range s.peers {
-		status.Peers = append(status.Peers, s.peer(p))
+	for name, p := range s.peers {
+		status.Peers = append(status.Peers, s.peer(p).withReach(s.reached[name]))
 	}
 	slices.SortFunc(status.Peers, func(a, b Peer) int {
 		return slices.CompareFunc(a.Paths, b.Paths, func(a, b Path) int { return a.Subnet.Compare(b.Subnet) })

@@ -143,6 +143,7 @@ type Peer struct {
 	Failures int             `json:"failures,omitzero"` // in a row
 	NextTry  time.Time       `json:"nextTry,omitzero"`
 	LastHook *HookRun        `json:"lastHook,omitempty"` // absent when none ran yet
+	Reach    *Reach          `json:"reach,omitempty"`    // absent while it has never answered
 }
 
 // Names are the paths, and one for each other public address: all by which a person may mean the node.

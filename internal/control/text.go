@@ -107,7 +107,8 @@ func backendText(s Status) string {
 
 // peerStates are all of them, the best first.
 var peerStates = [...]hooks.PeerState{
-	hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerRepairing, hooks.PeerRemoving, hooks.PeerLeftOver,
+	hooks.PeerUp, hooks.PeerPending, hooks.PeerRetrying, hooks.PeerSetAside, hooks.PeerUnreachable, hooks.PeerRepairing,
+	hooks.PeerRemoving, hooks.PeerLeftOver,
 }
 
 // countPeers says how many peers there are in each state.

@@ -121,10 +121,18 @@ func (p *Pinger) answers(packet []byte, from net.Addr, to netip.Addr) bool {
 
 // sequence is the number of the echo that the packet replies to, if it is a reply to one of the pinger's.
 func (p *Pinger) sequence(packet []byte, from net.Addr, to netip.Addr) (int, bool) {
-	sender, ok := netip.AddrFromSlice(from.(*net.IPAddr).IP)
-	if !ok || sender.Unmap() != to {
-		return 0, false
-	}
+	seq, ok := p.replied(packet)
+	return seq, ok && senderOf(from) == to
+}
+
+// senderOf is who sent a packet, the zero Addr if that is none.
+func senderOf(from net.Addr) netip.Addr {
+	sender, _ := netip.AddrFromSlice(from.(*net.IPAddr).IP)
+	return sender.Unmap()
+}
+
+// replied is the number of the echo that the packet replies to, if it is a reply to one of the pinger's, whoever sent it.
+func (p *Pinger) replied(packet []byte) (int, bool) {
 	m, err := icmp.ParseMessage(p.number, packet)
 	if err != nil || m.Type != p.reply {
 		return 0, false

@@ -1,6 +1,7 @@
 package ping
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -96,4 +97,41 @@ func TestPathMTUIsTheLinks(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestASweepTellsWhoAnswers(t *testing.T) {
+	t.Parallel()
+	ns, addr := cabled(t, 1500, families[0].prefix, families[0].bits)
+	addr6 := netip.MustParseAddr("fd00:77::2")
+	must(t, ns[0].Addr("eth0", netip.MustParsePrefix("fd00:77::1/64")), ns[1].Addr("eth0", netip.PrefixFrom(addr6, 64)))
+	silent, nowhere := netip.MustParseAddr(families[0].prefix+"9"), netip.MustParseAddr("203.0.113.1")
+	var trips map[netip.Addr]time.Duration
+	ask := func(wait time.Duration, to ...netip.Addr) {
+		t.Helper()
+		must(t, ns[0].Do(func() (err error) {
+			trips, err = Sweep(t.Context(), to, time.Millisecond, wait)
+			return err
+		}))
+	}
+	for len(trips) < 2 { // IPv6 addresses are good for use only after a while
+		ask(time.Second, addr[1], addr6)
+	}
+	began := time.Now()
+	ask(time.Minute, addr[1], addr6)
+	if took := time.Since(began); len(trips) != 2 || trips[addr[1]] <= 0 || trips[addr6] <= 0 || took > 30*time.Second {
+		t.Errorf("both answer, and a sweep of %v found %v", took, trips)
+	}
+	ask(50*time.Millisecond, silent, addr[1], nowhere, addr6)
+	if _, ok := trips[silent]; ok || len(trips) != 2 {
+		t.Errorf("two answer, and a sweep found %v", trips)
+	}
+
+	ended, end := context.WithCancel(t.Context())
+	end()
+	must(t, ns[0].Do(func() error {
+		if _, err := Sweep(ended, []netip.Addr{silent}, time.Minute, time.Minute); !errors.Is(err, context.Canceled) {
+			t.Errorf("interrupted, a sweep answers %v", err)
+		}
+		return nil
+	}))
 }
