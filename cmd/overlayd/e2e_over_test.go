@@ -133,7 +133,7 @@ func TestNodesWithoutAFamilyInCommonSaySo(t *testing.T) {
 			w.reach(nodes...)
 			w.await(nodes[0], func(s control.Status) error {
 				for _, p := range s.Peers {
-					if p.NodeID == "far" && p.State == hooks.PeerRetrying && strings.Contains(p.Error, "no address family in common") {
+					if p.NodeID == "far" && p.State == hooks.PeerSetAside && strings.Contains(p.Error, "no address family in common") {
 						return nil
 					}
 				}
