@@ -48,12 +48,12 @@ func asJSON(what func() any) http.HandlerFunc {
 // serveHealth answers 200 if the health is good, else 503, and in both cases with the status in one line.
 func (s *State) serveHealth(good func(Health) bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		status := s.Snapshot()
+		status, peers := s.outline()
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if !good(status.Health) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprintln(w, status.Brief())
+		fmt.Fprintln(w, status.brief(peers))
 	}
 }
 

@@ -66,8 +66,8 @@ func (r *readiness) settle() bool {
 }
 
 // health judges a status that is complete but for it.
-func (r *readiness) health(s Status, now time.Time) Health {
-	h := Health{Live: true, Ready: r.ready, Reasons: reasons(s)}
+func (r *readiness) health(s Status, peers census, now time.Time) Health {
+	h := Health{Live: true, Ready: r.ready, Reasons: reasons(s, peers)}
 	switch {
 	case s.Node.State == hooks.NodeUp && now.Sub(r.turned) > stuckAfter:
 		h.State, h.Live = Stuck, false
@@ -82,7 +82,7 @@ func (r *readiness) health(s Status, now time.Time) Health {
 }
 
 // reasons are what is amiss, worst first.
-func reasons(s Status) (all []string) {
+func reasons(s Status, peers census) (all []string) {
 	add := func(format, text string) {
 		if text != "" {
 			all = append(all, fmt.Sprintf(format, text))
@@ -97,8 +97,8 @@ func reasons(s Status) (all []string) {
 	for _, state := range [...]hooks.PeerState{
 		hooks.PeerUnreachable, hooks.PeerRetrying, hooks.PeerSetAside, hooks.PeerRepairing, hooks.PeerLeftOver,
 	} {
-		if n := s.count(state); n > 0 {
-			all = append(all, fmt.Sprintf("%d of %d peers %s", n, len(s.Peers), state))
+		if n := peers[state]; n > 0 {
+			all = append(all, fmt.Sprintf("%d of %d peers %s", n, peers.all(), state))
 		}
 	}
 	if s.Node.State != hooks.NodeUp && len(all) == 0 {
@@ -107,18 +107,29 @@ func reasons(s Status) (all []string) {
 	return all
 }
 
-// count is how many peers are in the state.
-func (s Status) count(state hooks.PeerState) (n int) {
-	for _, p := range s.Peers {
-		if p.State == state {
-			n++
-		}
+// A census is how many peers are in each state.
+type census map[hooks.PeerState]int
+
+func (c census) all() (n int) {
+	for _, some := range c {
+		n += some
 	}
 	return n
 }
 
+// census counts the peers.
+func (s Status) census() census {
+	c := census{}
+	for _, p := range s.Peers {
+		c[p.State]++
+	}
+	return c
+}
+
 // Brief is the status in one line for a person.
-func (s Status) Brief() string {
+func (s Status) Brief() string { return s.brief(s.census()) }
+
+func (s Status) brief(peers census) string {
 	var parts []string
 	for _, p := range s.Node.Paths {
 		if p.Subnet.IsValid() {
@@ -129,7 +140,7 @@ func (s Status) Brief() string {
 		parts = append(parts, printable(s.Config.Backend))
 	}
 	if s.Node.State == hooks.NodeUp {
-		parts = append(parts, fmt.Sprintf("%d of %d peers up", s.count(hooks.PeerUp), len(s.Peers)))
+		parts = append(parts, fmt.Sprintf("%d of %d peers up", peers[hooks.PeerUp], peers.all()))
 	}
 	for _, r := range s.Health.Reasons {
 		parts = append(parts, printable(r))

@@ -82,6 +82,16 @@ func TestHealth(t *testing.T) {
 				s.ObserveTurn()
 			}
 		}, "ok live ready"},
+		{"a peer answers no more", func(s *State) {
+			up(s)
+			observePeer(s, a, hooks.PeerUp)
+			observePeer(s, b, hooks.PeerUp)
+			s.ObserveListed()
+			s.SetAnswers(a, Answers{Overlay: time.Millisecond}, false)
+			for range misses {
+				s.SetAnswers(a, Answers{}, false)
+			}
+		}, "degraded live ready 1 of 2 peers unreachable"},
 		{"the loop turns no more", func(s *State) {
 			up(s)
 			s.ObserveListed()
@@ -109,6 +119,10 @@ func TestHealth(t *testing.T) {
 				}
 				if got != step.want {
 					t.Errorf("got %q, want %q", got, step.want)
+				}
+				outline, peers := s.outline()
+				if counted, listed := outline.brief(peers), s.Snapshot().Brief(); counted != listed {
+					t.Errorf("in brief it is %q with the peers counted, %q with them listed", counted, listed)
 				}
 			})
 		})

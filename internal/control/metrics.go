@@ -98,7 +98,7 @@ func (gauges) Describe(to chan<- *prometheus.Desc) {
 
 // Collect is part of prometheus.Collector.
 func (g gauges) Collect(to chan<- prometheus.Metric) {
-	s := g.state.Snapshot()
+	s, peers := g.state.outline()
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
@@ -107,7 +107,7 @@ func (g gauges) Collect(to chan<- prometheus.Metric) {
 		gauge(stateGauge, truth(s.Health.State == state), string(state))
 	}
 	for _, state := range peerStates {
-		gauge(peersGauge, float64(s.count(state)), string(state))
+		gauge(peersGauge, float64(peers[state]), string(state))
 	}
 	gauge(readyGauge, truth(s.Health.Ready))
 	gauge(etcdGauge, truth(s.Etcd.Problem == ""))

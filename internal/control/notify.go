@@ -39,8 +39,8 @@ func Notify(ctx context.Context, state *State, log *slog.Logger) {
 		if len(events) > 0 {
 			last = events[len(events)-1].Number
 		}
-		status := state.Snapshot()
-		if brief := status.Brief(); brief != said {
+		status, peers := state.outline()
+		if brief := status.brief(peers); brief != said {
 			said = brief
 			tell("STATUS=" + brief)
 		}

@@ -296,8 +296,24 @@ func (s *State) Snapshot() Status {
 	slices.SortFunc(status.Peers, func(a, b Peer) int {
 		return slices.CompareFunc(a.Paths, b.Paths, func(a, b Path) int { return a.Subnet.Compare(b.Subnet) })
 	})
-	status.Health = s.readiness.health(status, time.Now())
+	status.Health = s.readiness.health(status, status.census(), time.Now())
 	return status
+}
+
+// outline is Snapshot without hooks and peers, which are counted: they may be many.
+func (s *State) outline() (Status, census) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status
+	peers := census{}
+	for name, p := range s.peers {
+		if r := s.reached[name]; p.State == hooks.PeerUp && r.unreachable() {
+			p.State = hooks.PeerUnreachable
+		}
+		peers[p.State]++
+	}
+	status.Health = s.readiness.health(status, peers, time.Now())
+	return status, peers
 }
 
 // peer is what a Status says of a peer.

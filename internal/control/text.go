@@ -115,8 +115,9 @@ var peerStates = [...]hooks.PeerState{
 func (s Status) countPeers() string {
 	text := strconv.Itoa(len(s.Peers))
 	separator := ": "
+	peers := s.census()
 	for _, state := range peerStates {
-		if n := s.count(state); n > 0 {
+		if n := peers[state]; n > 0 {
 			text += fmt.Sprintf("%s%d %s", separator, n, state)
 			separator = ", "
 		}
