@@ -71,6 +71,7 @@ func TestAPeerThatFallsSilentIsUnreachable(t *testing.T) {
 // A node does not ask where it is told not to, and a lease that the backend cannot serve is set aside.
 func TestAPeerWithoutItsDataIsSetAside(t *testing.T) {
 	t.Parallel()
+	tools(t, "script")
 	w := newWorld(t, network(onlyV4, `{"Type": "vxlan"}`), 2)
 	nodes := w.Nodes()
 	nodes[0].Args = append(nodes[0].Args, "--probe-interval", "0")
@@ -84,7 +85,13 @@ func TestAPeerWithoutItsDataIsSetAside(t *testing.T) {
 		}
 		return fmt.Errorf("its peers are %+v", s.Peers)
 	})
-	if text := w.status(nodes[0]); !strings.Contains(text, "set aside") || !strings.Contains(text, "next try in") {
+	if text := w.status(nodes[0]); !strings.Contains(text, "set aside") || !strings.Contains(text, "next try in") || strings.Contains(text, "\x1b") {
 		t.Errorf("overlayd status says\n%s", text)
+	}
+	for env, want := range map[string]bool{"TERM=xterm": true, "TERM=xterm NO_COLOR=1": false, "TERM=dumb": false} {
+		text, err := nodes[0].Shell("env " + env + " script -qec 'overlayd status' /dev/null")
+		if must(t, err); strings.Contains(text, "\x1b[31mset aside") != want || !strings.Contains(text, "set aside") {
+			t.Errorf("on a terminal, with %s, overlayd status says\n%q", env, text)
+		}
 	}
 }

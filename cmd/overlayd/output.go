@@ -74,6 +74,12 @@ func report(w io.Writer, err error) int {
 	return r.status
 }
 
+// hasColours reports whether what is written there may be in colours: on a terminal, unless the environment has NO_COLOR
+// (no-color.org) or calls the terminal dumb.
+func hasColours(w io.Writer) bool {
+	return isTerminal(w) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+}
+
 // isTerminal reports whether what is written there is seen at once by a person.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)

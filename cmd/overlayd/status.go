@@ -22,7 +22,7 @@ const statusHelp = `Show this node and every peer, as its daemon sees them.
 
 The exit status is 6 when no daemon answers. With --check it is 7 unless the daemon is live (does its work, else a restart is
 due) or ready (the node is up, and hooks have run for each peer of the first complete list). --wait waits for it to be ready,
-and for a daemon to answer at all, for that long at most.`
+and for a daemon to answer at all, for that long at most. On a terminal states are in colours, unless NO_COLOR is set.`
 
 // A statusView is how a status is asked for and shown.
 type statusView struct {
@@ -40,7 +40,7 @@ func newStatusCommand() *cobra.Command {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
 				return err
 			}
-			v := statusView{control.SocketPath(runDir), statusText}
+			v := statusView{control.SocketPath(runDir), statusText(hasColours(c.OutOrStdout()))}
 			switch {
 			case brief && output == "json":
 				return refuse(exitUsage, errors.New("brief and json exclude each other"))
@@ -70,7 +70,9 @@ func newStatusCommand() *cobra.Command {
 	return c
 }
 
-func statusText(w io.Writer, s control.Status) error { return s.Text(w, time.Now()) }
+func statusText(colours bool) func(io.Writer, control.Status) error {
+	return func(w io.Writer, s control.Status) error { return s.Text(w, time.Now(), colours) }
+}
 
 func statusBrief(w io.Writer, s control.Status) error {
 	_, err := fmt.Fprintln(w, s.Brief())

@@ -19,27 +19,43 @@ const (
 	noteIndent = 4
 )
 
-// Text writes the status for a person: this node, then a table of its peers, each that is not up with what is wrong.
-// Everything that others wrote is printed quoted unless it is printable.
-func (s Status) Text(w io.Writer, now time.Time) error {
+// Text writes the status for a person: this node, then a table of its peers, each that is not up with what is wrong. With colours,
+// those of a terminal, the states are in them. Everything that others wrote is printed quoted unless it is printable.
+func (s Status) Text(w io.Writer, now time.Time, colours bool) error {
 	var b bytes.Buffer
-	s.writeNode(&b, now)
+	paint := func(_, text string) string { return text }
+	if colours {
+		paint = coloured
+	}
+	s.writeNode(&b, now, paint)
 	if len(s.Peers) > 0 {
 		b.WriteByte('\n')
-		s.writePeers(&b, now)
+		s.writePeers(&b, now, paint)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
 }
 
-func (s Status) writeNode(b *bytes.Buffer, now time.Time) {
+// coloured is the text in the colour of a state, a node's or a peer's: green, red where something is wrong, else yellow.
+func coloured(state, text string) string {
+	colour := 33
+	switch state {
+	case string(OK), string(hooks.PeerUp):
+		colour = 32
+	case string(Stuck), string(hooks.PeerRetrying), string(hooks.PeerSetAside), string(hooks.PeerUnreachable), string(hooks.PeerLeftOver):
+		colour = 31
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colour, text)
+}
+
+func (s Status) writeNode(b *bytes.Buffer, now time.Time, paint func(state, text string) string) {
 	n := s.Node
 	state := fmt.Sprintf("%s for %s", n.State, Span(now.Sub(n.Since)))
 	if n.State == "" {
 		state = "no network config yet"
 	}
 	writeField(b, "node", fmt.Sprintf("%s (overlayd %s, pid %d, started %s ago)", state, printable(s.Daemon.Version), s.Daemon.PID, Span(now.Sub(s.Daemon.Started))))
-	writeField(b, "health", string(s.Health.State)) // other lines say why
+	writeField(b, "health", paint(string(s.Health.State), string(s.Health.State))) // other lines say why
 	writeField(b, "", problem(n.Error, n.NextTry, now, screen.Columns-labelWidth))
 	for i, p := range n.Paths {
 		if p.Subnet.IsValid() {
@@ -125,7 +141,8 @@ func (s Status) countPeers() string {
 	return text
 }
 
-func (s Status) writePeers(b *bytes.Buffer, now time.Time) {
+func (s Status) writePeers(b *bytes.Buffer, now time.Time, paint func(state, text string) string) {
+	const stateColumn = 2
 	rows := [][]string{{"SUBNET", "PUBLIC IP", "STATE", "AGE", "LAST HOOK"}}
 	for _, p := range s.Peers {
 		rows = append(rows, peerRow(p, now))
@@ -139,7 +156,11 @@ func (s Status) writePeers(b *bytes.Buffer, now time.Time) {
 	for i, row := range rows {
 		var line strings.Builder
 		for c, cell := range row {
-			fmt.Fprintf(&line, "%-*s  ", widths[c], cell)
+			text := fmt.Sprintf("%-*s", widths[c], cell)
+			if i > 0 && c == stateColumn {
+				text = paint(cell, text)
+			}
+			line.WriteString(text + "  ")
 		}
 		fmt.Fprintln(b, strings.TrimRight(line.String(), " "))
 		if i > 0 {

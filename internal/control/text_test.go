@@ -5,6 +5,7 @@ import (
 	"flag"
 	"net/netip"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -120,7 +121,7 @@ func TestTextFitsAPersonAndATerminal(t *testing.T) {
 				tt.fill(s)
 				time.Sleep(tt.wait)
 				s.ObserveTurn()
-				if err := s.Snapshot().Text(&text, time.Now()); err != nil {
+				if err := s.Snapshot().Text(&text, time.Now(), false); err != nil {
 					t.Fatal(err)
 				}
 			})
@@ -209,5 +210,22 @@ func TestEventsAndHooksFitATerminal(t *testing.T) {
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestColoursAreOfStatesAlone(t *testing.T) {
+	t.Parallel()
+	s, now := observed().Snapshot(), time.Now()
+	var plain, coloured strings.Builder
+	if err := errors.Join(s.Text(&plain, now, false), s.Text(&coloured, now, true)); err != nil {
+		t.Fatal(err)
+	}
+	if got := regexp.MustCompile("\x1b\\[[0-9]+m").ReplaceAllString(coloured.String(), ""); got != plain.String() {
+		t.Errorf("without its colours it is\n%s\nwant\n%s", got, &plain)
+	}
+	for _, want := range []string{"\x1b[33mdegraded\x1b[0m", "\x1b[32mup ", "\x1b[31mretrying", "\x1b[31mleft over", "\x1b[33mremoving"} {
+		if !strings.Contains(coloured.String(), want) {
+			t.Errorf("no %q in\n%q", want, &coloured)
+		}
 	}
 }
