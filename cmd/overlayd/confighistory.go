@@ -97,6 +97,8 @@ func newConfigRollbackCommand() *cobra.Command {
 		Use:   "rollback REVISION",
 		Short: "Put the network config of an earlier revision in force again",
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: s.completeRevisions(),
 		RunE: func(c *cobra.Command, args []string) error {
 			revision, err := strconv.ParseInt(args[0], 10, 64)
 			if err != nil || revision < 1 {

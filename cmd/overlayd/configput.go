@@ -51,6 +51,7 @@ func newConfigPutCommand() *cobra.Command {
 	f := c.Flags()
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would change")
 	f.StringSliceVar(&o.canaries, "canary", nil, "`NODE` that is to try the config before all others; may be given more than once")
+	_ = c.RegisterFlagCompletionFunc("canary", completeNodes(true)) // the flag is there
 	f.BoolVar(&o.goOn, "continue", false, "make the staged config that of all nodes, if it does where it was tried")
 	f.BoolVar(&o.force, "force", false, "continue whatever the nodes that tried it say")
 	f.BoolVar(&o.abandon, "abandon", false, "take the staged config back")

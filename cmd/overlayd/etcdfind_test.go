@@ -1,10 +1,8 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"strings"
 	"testing"
 
@@ -21,20 +19,7 @@ func TestCommandsFindTheDaemonsEtcd(t *testing.T) {
 	d := daemon{settings: settings{etcdPrefix: "/net", etcd: etcd.DialOptions{
 		Endpoints: []string{"https://a:2379", "https://b:2379"}, CAFile: "/ca", CertFile: "/cert", KeyFile: "/key", Username: "node", PasswordFile: "/password",
 	}}}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() {
-		ended <- control.Serve(ctx, control.SocketPath(dir), control.NewState(control.Facts{Etcd: d.etcdAccess()}))
-	}()
-	defer func() {
-		cancel()
-		must(t, <-ended)
-	}()
-	for _, err := control.Fetch(ctx, control.SocketPath(dir)); err != nil; _, err = control.Fetch(ctx, control.SocketPath(dir)) {
-		if !errors.Is(err, fs.ErrNotExist) {
-			t.Fatal(err)
-		}
-	}
+	answering(t, dir, control.NewState(control.Facts{Etcd: d.etcdAccess()}))
 	changed := func(change func(*settings)) settings {
 		s := d.settings
 		change(&s)

@@ -56,6 +56,7 @@ func newExplainCommand() *cobra.Command {
 	var runDir, output string
 	c := &cobra.Command{
 		Use: "explain ADDRESS|SUBNET|NODE", Short: "Say whose an address is, and what serves it", Long: explainHelp, Args: cobra.ExactArgs(1),
+		ValidArgsFunction: oneWord(completeNodes(true)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
 				return err

@@ -37,6 +37,7 @@ func (o *occasion) command(use, short, long string, run func(*cobra.Command) err
 	var peer string
 	c := &cobra.Command{
 		Use: use + " EVENT", Short: short, Long: long + events, Args: cobra.ExactArgs(1),
+		ValidArgsFunction: completeEvents(),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := o.fill(c); err != nil {
 				return err

@@ -59,6 +59,7 @@ func newHookLogCommand() *cobra.Command {
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
 	f.StringVar(&peer, "peer", "", "only those for this `NODE`")
 	f.BoolVar(&failed, "failed", false, "only those that failed")
+	_ = c.RegisterFlagCompletionFunc("peer", completeNodes(true)) // the flag is there
 	outputVar(c, &output, "text", "json")
 	return c
 }

@@ -27,6 +27,8 @@ func newLeaseReleaseCommand() *cobra.Command {
 		Short: "Give a subnet back: this node's, or the one named",
 		Long:  releaseHelp,
 		Args:  cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: s.completeLeases(),
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return s.withStore(c, func(ctx context.Context, store *etcd.Store) error {

@@ -25,6 +25,8 @@ func newLeaseReserveCommand() *cobra.Command {
 		Short: "Set a subnet aside for one node",
 		Long:  reserveHelp,
 		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(c *cobra.Command, args []string) error {
 			// The environment must not name the node: it has this machine's addresses.
 			l, err := s.reservation(args[0], nodeID)

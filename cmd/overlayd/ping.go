@@ -53,6 +53,7 @@ func newPingCommand() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
 		Use: "ping [NODE ...]", Short: "Ping other nodes layer by layer, and say which one fails", Long: pingHelp,
+		ValidArgsFunction: completeNodes(false),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := fillFromEnvironment(c.Flags()); err != nil {
 				return err

@@ -48,6 +48,7 @@ func newRoot(stdout, stderr io.Writer) *cobra.Command {
 			c.Args = helpedCommand
 		}
 	}
+	addCompletions(root)
 	fill(root)
 	return root
 }

@@ -188,7 +188,10 @@ func variable(prefix, flag string) string {
 type checked[T any] struct {
 	target *T
 	read   func(string) (T, error)
+	words  []string // all that it takes; nil where they cannot be listed
 }
+
+func (c checked[T]) choices() []string { return c.words }
 
 // Set is part of pflag.Value.
 func (c checked[T]) Set(text string) error {
@@ -213,7 +216,7 @@ func (checked[T]) Type() string { return "string" }
 
 func checkedVar[T any](f *pflag.FlagSet, target *T, name string, byDefault T, usage string, read func(string) (T, error)) {
 	*target = byDefault
-	f.Var(checked[T]{target, read}, name, usage)
+	f.Var(checked[T]{target, read, nil}, name, usage)
 }
 
 // pathVar adds a flag for a path, which becomes absolute. It may be empty if it is by default.
@@ -231,16 +234,18 @@ func pathVar(f *pflag.FlagSet, target *string, name, byDefault, usage string) {
 
 // choiceVar adds a flag for one of some words. The first is the default.
 func choiceVar(f *pflag.FlagSet, target *string, name, usage string, words ...string) {
-	checkedVar(f, target, name, words[0], usage, oneOf(words...))
+	*target = words[0]
+	f.Var(oneOf(target, words...), name, usage)
 }
 
-func oneOf(words ...string) func(string) (string, error) {
-	return func(text string) (string, error) {
+// oneOf is a flag that takes the words alone.
+func oneOf(target *string, words ...string) checked[string] {
+	return checked[string]{target, func(text string) (string, error) {
 		if !slices.Contains(words, text) {
 			return "", fmt.Errorf("not one of %s", strings.Join(words, ", "))
 		}
 		return text, nil
-	}
+	}, words}
 }
 
 // outputVar adds the flag for the format of what a command prints. The first is the default.
@@ -248,8 +253,7 @@ func outputVar(c *cobra.Command, target *string, formats ...string) {
 	*target = formats[0]
 	last := len(formats) - 1
 	usage := fmt.Sprintf("`FORMAT`: %s or %s", strings.Join(formats[:last], ", "), formats[last])
-	c.Flags().VarP(checked[string]{target, oneOf(formats...)}, "output", "o", usage)
-	_ = c.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
+	c.Flags().VarP(oneOf(target, formats...), "output", "o", usage)
 }
 
 // addressVar adds a flag for an address of one family.

@@ -66,7 +66,7 @@ func newStatusCommand() *cobra.Command {
 	f.BoolVar(&brief, "brief", false, "show one line")
 	f.BoolVarP(&watch, "watch", "w", false, "show it again whenever it changes, until interrupted")
 	checkedVar(f, &wait, "wait", 0, "`TIME` to wait for the node to be ready", notNegative)
-	f.Var(checked[string]{&check, oneOf("live", "ready")}, "check", "let the exit status say whether the daemon is `WHAT`: live or ready")
+	f.Var(oneOf(&check, "live", "ready"), "check", "let the exit status say whether the daemon is `WHAT`: live or ready")
 	return c
 }
 
