@@ -35,6 +35,7 @@ test-kernel:
 	  ./builtin ./builtin/command ./builtin/internal/kernel ./internal/firewall
 	$(IN_GUEST) -run '(TheDemoShows|ARestartOfANative|HooksThatWere)/wireguard|TheStatusTells|CookbookConnects/(geneve|gre|ipip)|TakesAway/wireguard:.*remove' \
 	  ./cmd/overlayd
+	$(IN_GUEST) -run KeysAreRotated ./cmd/overlayd
 
 # With Debian's Docker, containerd and Podman, which are unpacked and not installed, one in each of two nodes.
 test-docker:

@@ -48,8 +48,8 @@ const (
 // by the detour. Then the node takes the key for its own links and tells so. Whoever has shaken hands under it on the node's
 // own links sends by these again. At last the lease tells of no next key, and the detours go.
 //
-// Who does not come to the detour, as flannel's nodes do not, gets the new key as told at rekey. Several nodes that start in the same moment
-// do so together. One that is on another's detour waits until that is gone.
+// With who does not come to the detour, as flannel's nodes do not, hands are shaken under the new key as rekey says. Several nodes that
+// start in the same moment are at it together. One that is on another's detour waits until that is gone.
 type detour struct {
 	*planned
 	plan wireguard.Plan

@@ -11,7 +11,7 @@ import (
 
 const (
 	streamInterval = 10 * time.Millisecond
-	streamWait     = 3 * time.Second // for the answers to the last pings
+	streamWait     = 3 * time.Second // for the next answer to the last pings
 )
 
 // A Stream is pings between pairs of nodes, one every 10 ms each, whatever becomes of those before.
@@ -69,8 +69,11 @@ func StartStream(ctx context.Context, all []Pair) (*Stream, error) {
 func (s *Stream) Stop() (losses []Loss) {
 	s.stop()
 	s.sending.Wait()
-	for deadline := time.Now().Add(streamWait); time.Now().Before(deadline) && !s.complete(); {
-		time.Sleep(streamInterval)
+	missing := s.missing()
+	for deadline := time.Now().Add(streamWait); time.Now().Before(deadline) && missing > 0; time.Sleep(streamInterval) {
+		if now := s.missing(); now < missing { // a busy machine may have many to read
+			missing, deadline = now, time.Now().Add(streamWait)
+		}
 	}
 	for _, p := range s.pairs {
 		p.ping.Close()
@@ -84,14 +87,12 @@ func (s *Stream) Stop() (losses []Loss) {
 	return losses
 }
 
-// complete reports whether no answer is missing.
-func (s *Stream) complete() bool {
+// missing is how many answers there are not.
+func (s *Stream) missing() (n int) {
 	for _, p := range s.pairs {
-		if p.loss().Lost > 0 {
-			return false
-		}
+		n += p.loss().Lost
 	}
-	return true
+	return n
 }
 
 func (p *streamPair) send(ctx context.Context) {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/net/icmp"
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
@@ -43,7 +44,7 @@ const (
 	Small     = 84    // bytes of a small IP packet; what ping(8) sends over IPv4
 	maxPacket = 65535 // bytes of IPv4; IPv6's is a header more
 
-	// Bytes that the kernel may keep while this process waits for a busy machine. Each socket is told of all ICMP of its node.
+	// Bytes that the kernel may keep while this process waits for a busy machine.
 	room = 4 << 20
 )
 
@@ -65,6 +66,7 @@ func Listen(ctx context.Context, from netip.Addr) (*Pinger, error) {
 			for _, o := range p.options {
 				err = errors.Join(err, unix.SetsockoptInt(int(fd), o.level, o.name, o.value))
 			}
+			_ = p.heed(int(fd)) // else all are read, and passed over
 			// Without the right to more room the usual one has to do.
 			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, room)
 		})
@@ -75,6 +77,43 @@ func Listen(ctx context.Context, from netip.Addr) (*Pinger, error) {
 		return nil, fmt.Errorf("open ping socket: %w", err)
 	}
 	return p, nil
+}
+
+// heed has the socket be given the answers to the pinger's own echoes alone, of all ICMP of its node. Where many ping at once a busy machine
+// would come late with reading it all.
+func (p *Pinger) heed(fd int) error {
+	program := []bpf.Instruction{bpf.LoadConstant{Dst: bpf.RegX}} // X is where ICMP begins
+	if p.from.Is4() {
+		program[0] = bpf.LoadMemShift{} // behind the IP header
+	}
+	program = append(program,
+		bpf.LoadIndirect{Size: 1},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: typeNumber(p.reply), SkipTrue: 3},
+		bpf.LoadIndirect{Off: 4, Size: 2},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(p.id), SkipTrue: 1},
+		bpf.RetConstant{Val: maxPacket},
+		bpf.RetConstant{},
+	)
+	raw, err := bpf.Assemble(program)
+	if err != nil {
+		return err
+	}
+	filter := make([]unix.SockFilter, len(raw))
+	for i, r := range raw {
+		filter[i] = unix.SockFilter{Code: r.Op, Jt: r.Jt, Jf: r.Jf, K: r.K}
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+}
+
+// typeNumber is the type's number in a packet.
+func typeNumber(t icmp.Type) uint32 {
+	switch t := t.(type) {
+	case ipv4.ICMPType:
+		return uint32(t)
+	case ipv6.ICMPType:
+		return uint32(t)
+	}
+	return 0
 }
 
 // From is the address that Listen was given.
