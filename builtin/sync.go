@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
@@ -36,18 +39,13 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	if b.detour != nil && call.Reason == hooks.Change {
 		b.detour.turnOff(ctx)
 	}
-	node := b.node(ctx, call)
-	errs := make([]error, len(peers))
-	scopes := make([]string, len(peers))
+	all, errs := b.wants(b.node(ctx, call), peers)
 	wants := make([]kernel.Want, 0, len(peers))
 	at := make([]int, 0, len(peers)) // which peers' they are
-	for i, peer := range peers {
-		scopes[i] = peer.String()
-		objects, err := b.peer(node, *peer)
-		if err != nil {
-			errs[i] = hooks.SetAside{Reason: err}
-		} else {
-			wants, at = append(wants, kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], objects)}), append(at, i)
+	for i, w := range all {
+		if errs[i] == nil {
+			w.Objects = b.greeting(call.Reason, w.Scope, w.Objects)
+			wants, at = append(wants, w), append(at, i)
 		}
 	}
 	for i, err := range b.apply(ctx, call.Reason, wants) {
@@ -61,17 +59,39 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	}
 	for i, peer := range peers {
 		if errs[i] == nil {
-			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer, now)}
-			b.hear(scopes[i], peer)
+			b.live[all[i].Scope] = livePeer{peer, b.live[all[i].Scope].sinceOf(peer, now)}
+			b.hear(all[i].Scope, peer)
 			continue
 		}
 		failed = true
-		errs[i] = fmt.Errorf("peer %s: %w", scopes[i], errs[i])
+		errs[i] = fmt.Errorf("peer %s: %w", all[i].Scope, errs[i])
 	}
 	if !failed {
 		return nil
 	}
 	return errs
+}
+
+// wants are what it takes to reach each peer, or why it cannot be reached. All processors work on those of thousands.
+func (b *planned) wants(node native.Node, peers []*lease.Lease) ([]kernel.Want, []error) {
+	const few = 100
+	wants, errs := make([]kernel.Want, len(peers)), make([]error, len(peers))
+	share := max(few, (len(peers)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	var g errgroup.Group
+	for begin := 0; begin < len(peers); begin += share {
+		g.Go(func() error {
+			for i := begin; i < min(begin+share, len(peers)); i++ {
+				wants[i].Scope = peers[i].String()
+				var err error
+				if wants[i].Objects, err = b.peer(node, *peers[i]); err != nil {
+					errs[i] = hooks.SetAside{Reason: err}
+				}
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // each peer has its own error
+	return wants, errs
 }
 
 // greeting is greet for objects among which there may be no WireGuard peer.

@@ -3,9 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"slices"
 	"time"
 )
 
@@ -24,9 +22,8 @@ type Want struct {
 // A scope that fails is as it was before. Of one that succeeds, what it owned and does not want any more is deleted. What is in
 // the way of an object is replaced, whoever made it, unless the scope that owns it is in use.
 func (s *Scopes) Apply(ctx context.Context, wants []Want, inUse func(scope string) bool) []error {
-	a := &applying{Scopes: s, wants: wants, errs: make([]error, len(wants)), runs: s.beginAll(wants)}
-	a.plan(inUse)
-	a.compare(ctx)
+	a := &applying{Scopes: s, wants: wants, errs: make([]error, len(wants)), runs: s.beginAll(wants), inUse: inUse}
+	a.plan()
 	a.carryOut(ctx)
 	a.uncover(ctx)
 	a.end(ctx)
@@ -46,7 +43,8 @@ type applying struct {
 	runs  []Run   // of each Want
 	parts []part
 	over  []overPart
-	news  int            // parts in whose place nothing is owned
+	inUse func(scope string) bool
+	news  int            // parts of scopes that own nothing
 	order map[string]int // the Wants by their scopes, once that is asked for
 }
 
@@ -54,9 +52,10 @@ type applying struct {
 type part struct {
 	want    int
 	op      Op
-	place   string
-	was     *entry // what was owned there; nil for nothing
+	place   string // known once it is claimed
+	was     *entry // what was owned there then; nil for nothing
 	have    Object // what the kernel had there; nil for nothing
+	anew    bool   // the scope owned nothing
 	claimed bool
 	needed  bool // the kernel does not have it
 	unseen  bool // whether it does was not looked at: if so, it will say
@@ -95,8 +94,8 @@ func (a *applying) failAll(err error) {
 	}
 }
 
-// plan takes the Wants apart, and refuses those that want what another scope has.
-func (a *applying) plan(inUse func(scope string) bool) {
+// plan takes the Wants apart.
+func (a *applying) plan() {
 	n := 0
 	for _, w := range a.wants {
 		n += len(w.Objects)
@@ -105,33 +104,14 @@ func (a *applying) plan(inUse func(scope string) bool) {
 	room := make([]string, n) // for the places that the runs touch
 	for i, w := range a.wants {
 		a.runs[i].touched.few, room = room[:0:len(w.Objects)], room[len(w.Objects):]
+		anew := !a.ledger.owns(w.Scope)
+		if anew {
+			a.news += len(w.Objects)
+		}
 		for _, o := range w.Objects {
-			p := part{want: i, op: Op{Add, o}, place: o.Key()}
-			if p.was = a.ledger.ref(p.place); p.was == nil {
-				a.news++
-			} else if p.was.scope != w.Scope && (inUse(p.was.scope) || a.isWanted(p.was)) {
-				a.refuse(p, p.was.scope)
-			}
-			a.parts = append(a.parts, p)
+			a.parts = append(a.parts, part{want: i, op: Op{Add, o}, anew: anew})
 		}
 	}
-}
-
-// isWanted reports whether one of the Wants so far is of the scope that owns the entry, and wants what is there too.
-func (a *applying) isWanted(e *entry) bool {
-	if a.order == nil {
-		a.order = make(map[string]int, len(a.wants))
-		for i, w := range a.wants {
-			a.order[w.Scope] = i
-		}
-	}
-	i, ok := a.order[e.scope]
-	return ok && a.errs[i] == nil && slices.ContainsFunc(a.parts, func(p part) bool { return p.want == i && p.was == e })
-}
-
-// refuse fails the Want of the part, since a scope has what is in its place.
-func (a *applying) refuse(p part, owner string) {
-	a.fail(p.want, fmt.Errorf("%s: this is %s's already, which is up", p.op, owner))
 }
 
 // uncover deletes the routes that hide one, now that it is there: packets go from one to the other without a gap.

@@ -156,6 +156,41 @@ func TestApplyTakesBackTheScopesThatFailAlone(t *testing.T) {
 	}
 }
 
+// Of two scopes in one set that want one place the first has it, whichever owned it in an earlier life, and however far apart they are.
+func TestTheFirstOfASetHasWhatALaterOneWants(t *testing.T) {
+	for _, n := range []int{2, claimTogether} {
+		for _, owner := range []string{"first", "last", "nobody"} {
+			t.Run(fmt.Sprintf("of %d, %s owned it", n, owner), func(t *testing.T) {
+				eachKernel(t, func(t *testing.T, k Kernel) {
+					do(t, k, Op{Add, vx}, Op{Set, vxUp})
+					s := scopesOn(t, k, "")
+					wants := wantsOf(n)
+					contested := wants[0].Objects[2]
+					wants[n-1].Objects[2] = contested
+					switch owner {
+					case "first":
+						apply(t, s, wants[0])
+					case "last":
+						apply(t, s, wants[n-1])
+					}
+					errs := s.Apply(t.Context(), wants, func(string) bool { return false })
+					for i, err := range errs {
+						if (err != nil) != (i == n-1) {
+							t.Errorf("%s: %v", wants[i].Scope, err)
+						}
+					}
+					if len(errs) == 0 || s.Owner(contested) != wants[0].Scope {
+						t.Errorf("owner is %q, want %q; %d errors", s.Owner(contested), wants[0].Scope, len(errs))
+					}
+					if !strings.Contains(stateBut(t, k), contested.(Route).Dst.String()) {
+						t.Error("the first does not have it")
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestApplyRefusesWhatAnotherScopeHas(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		do(t, k, Op{Add, vx}, Op{Set, vxUp})

@@ -2,13 +2,15 @@ package kernel
 
 import (
 	"context"
+
+	"golang.org/x/sync/errgroup"
 )
 
-// compare finds what the kernel does not have yet. WireGuard's peers are set in any case: what they are is more than the kernel
-// tells, and they may be wanted in one form after another. Neighbours and FDB entries of which nobody owns any are hardly ever
-// there, and to be refused is cheaper than to look: the kernel walks through those of all network namespaces.
-func (a *applying) compare(ctx context.Context) {
-	at := make([]int, 0, len(a.parts))
+// compare picks the parts of which it has to be found whether the kernel has them. WireGuard's peers are set in any case: what they
+// are is more than the kernel tells, and they may be wanted in one form after another. Neighbours and FDB entries of scopes that own
+// nothing are hardly ever there, and to be refused is cheaper than to look: the kernel walks through those of all network namespaces.
+func (a *applying) compare(ctx context.Context) (at []int) {
+	at = make([]int, 0, len(a.parts))
 	peers := false
 	for i := range a.parts {
 		p := &a.parts[i]
@@ -17,45 +19,49 @@ func (a *applying) compare(ctx context.Context) {
 			p.op.Verb, p.needed, peers = Set, true, true
 			continue
 		case Neigh, FDB:
-			if p.was == nil {
+			if p.anew {
 				p.needed, p.unseen = true, true
 				continue
 			}
 		}
-		if a.errs[p.want] == nil {
-			at = append(at, i)
-		}
+		at = append(at, i)
 	}
 	if peers {
 		a.comparePeers(ctx)
 	}
-	a.look(ctx, at)
+	return at
 }
 
-// look finds of some parts whether the kernel has them.
-func (a *applying) look(ctx context.Context, at []int) {
+// look begins to find of some parts whether the kernel has them. The function that it returns waits for that, and notes it.
+func (a *applying) look(ctx context.Context, at []int) (note func()) {
 	if len(at) == 0 {
-		return
+		return func() {}
 	}
 	objects := make([]Object, len(at))
 	for i, part := range at {
 		objects[i] = a.parts[part].op.Object
-		a.parts[part].needed = false
 	}
-	differences, err := a.kernel.Compare(ctx, objects)
-	if err != nil {
-		a.failAll(err)
-		return
-	}
-	for _, d := range differences {
-		p := &a.parts[at[d.Index]]
-		switch {
-		case d.Over:
-			a.over = append(a.over, overPart{p.want, d.Have})
-		case d.Have != nil:
-			p.needed, p.op.Verb, p.have = true, Replace, d.Have
-		default:
-			p.needed = true
+	var differences []Difference
+	var looking errgroup.Group
+	looking.Go(func() (err error) { differences, err = a.kernel.Compare(ctx, objects); return err })
+	return func() {
+		if err := looking.Wait(); err != nil {
+			a.failAll(err)
+			return
+		}
+		for _, part := range at {
+			a.parts[part].needed = false
+		}
+		for _, d := range differences {
+			p := &a.parts[at[d.Index]]
+			switch {
+			case d.Over:
+				a.over = append(a.over, overPart{p.want, d.Have})
+			case d.Have != nil:
+				p.needed, p.op.Verb, p.have = true, Replace, d.Have
+			default:
+				p.needed = true
+			}
 		}
 	}
 }
@@ -74,8 +80,10 @@ func (a *applying) comparePeers(ctx context.Context) {
 		}
 	}
 	for i := range a.parts {
-		if was, ok := were[a.parts[i].place]; ok {
-			a.parts[i].have = was
+		if peer, ok := a.parts[i].op.Object.(Peer); ok {
+			if was, ok := were[peer.Key()]; ok {
+				a.parts[i].have = was
+			}
 		}
 	}
 }
@@ -90,10 +98,11 @@ func (a *applying) strangeDevices() map[string]bool {
 		if !ok || strange[peer.Dev] {
 			continue
 		}
-		if a.parts[i].was == nil && !known[peer.Dev] {
+		owned := a.ledger.ref(peer.Key()) != nil
+		if !owned && !known[peer.Dev] {
 			known[peer.Dev] = a.ledger.hasPeers(peer.Dev)
 		}
-		if a.parts[i].was != nil || !known[peer.Dev] {
+		if owned || !known[peer.Dev] {
 			strange[peer.Dev] = true
 		}
 	}

@@ -3,6 +3,7 @@ package kernel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"net/netip"
@@ -14,8 +15,8 @@ import (
 const claimTogether = 100
 
 // claimed yields the numbers of all parts, in their order, those of some Wants at a time, once the scopes own what these want. So
-// what comes next is written down while the kernel makes what came before.
-func (a *applying) claimed(yield func(part int) bool) {
+// what comes next is written down while the kernel makes what came before, and the first while it is looked at.
+func (a *applying) claimed(yield func(part int) bool, looked func()) {
 	a.ledger.makeRoom(a.news, min(a.news, len(a.wants)))
 	var entries []*entry
 	for begin, end := 0, 0; begin < len(a.parts); begin = end {
@@ -28,6 +29,9 @@ func (a *applying) claimed(yield func(part int) bool) {
 		if err := a.ledger.tell(entries); err != nil {
 			a.failAll(err)
 		}
+		if begin == 0 {
+			looked()
+		}
 		for i := begin; i < end; i++ {
 			if !yield(i) {
 				return
@@ -37,23 +41,30 @@ func (a *applying) claimed(yield func(part int) bool) {
 }
 
 // claim makes the scope of one Want's parts the owner of them all, and adds to entries what the journal is to be told of that before
-// any of it is made. What another Want has claimed, or wants as it is, is refused.
+// any of it is made. It refuses a Want that wants what another scope has.
 func (a *applying) claim(parts []part, entries []*entry) []*entry {
-	run := &a.runs[parts[0].want]
-	for _, p := range parts {
-		if now := a.ledger.ref(p.place); now != p.was && now != nil && now.scope != run.scope {
-			a.refuse(p, now.scope)
+	want := parts[0].want
+	run := &a.runs[want]
+	for i := range parts {
+		p := &parts[i]
+		p.place = p.op.Object.Key()
+		p.was = a.ledger.ref(p.place)
+		if p.was != nil && p.was.scope != run.scope && (a.inUse(p.was.scope) || a.isWanted(p.was, want)) {
+			a.fail(want, fmt.Errorf("%s: this is %s's already, which is up", Op{Add, p.op.Object}, p.was.scope))
 		}
 	}
-	if a.errs[parts[0].want] != nil {
+	if a.errs[want] != nil {
 		return entries
 	}
 	var block []entry // many at once cost less
 	for i := range parts {
 		p := &parts[i]
 		run.touched.add(p.place)
-		// A WireGuard peer may be wanted in one form after another, of which the last counts.
-		if now := a.ledger.ref(p.place); now != nil && now.scope == run.scope && sameAsMade(now.object, p.op.Object) {
+		now := p.was
+		if _, peer := p.op.Object.(Peer); peer { // which may be wanted in one form after another
+			now = a.ledger.ref(p.place)
+		}
+		if now != nil && now.scope == run.scope && sameAsMade(now.object, p.op.Object) {
 			continue
 		}
 		if p.claimed = true; block == nil {
@@ -64,6 +75,19 @@ func (a *applying) claim(parts []part, entries []*entry) []*entry {
 		entries = append(entries, &block[len(block)-1])
 	}
 	return entries
+}
+
+// isWanted reports whether a Want before this one is of the scope that owns the entry, and wants what is there.
+func (a *applying) isWanted(e *entry, before int) bool {
+	if a.order == nil {
+		a.order = make(map[string]int, len(a.wants))
+		for i, w := range a.wants {
+			a.order[w.Scope] = i
+		}
+	}
+	i, ok := a.order[e.scope]
+	return ok && i < before && a.errs[i] == nil &&
+		slices.ContainsFunc(a.wants[i].Objects, func(o Object) bool { return o.Key() == e.place })
 }
 
 // sameAsMade reports whether both say the same.
@@ -85,8 +109,10 @@ func sameAsMade(a, b Object) bool {
 
 // carryOut makes what the kernel does not have.
 func (a *applying) carryOut(ctx context.Context) {
-	if there := a.make(ctx, a.claimed); len(there) > 0 {
-		a.look(ctx, there)
+	looked := a.look(ctx, a.compare(ctx))
+	there := a.make(ctx, func(yield func(int) bool) { a.claimed(yield, looked) })
+	if len(there) > 0 {
+		a.look(ctx, there)()
 		a.make(ctx, slices.Values(there))
 	}
 }

@@ -264,6 +264,13 @@ func (l *ledger) at(place string) (entry, bool) {
 	return entry{}, false
 }
 
+// owns reports whether the scope owns anything.
+func (l *ledger) owns(scope string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.scopes[scope]) > 0
+}
+
 // ref is the entry at the place, nil without one.
 func (l *ledger) ref(place string) *entry {
 	l.mu.Lock()
