@@ -75,6 +75,7 @@ func (c *Cluster) Add() (*Node, error) {
 	return n, err
 }
 
+// String names the node for people.
 func (n *Node) String() string { return fmt.Sprintf("node %d", n.number) }
 
 // Number is 1 for the node that was added first, 2 for the next, and the host number of its underlay addresses.

@@ -48,6 +48,7 @@ func Underlays(nodes []*Node) (all []Pair) {
 	return all
 }
 
+// String says who pings whom, and at which address.
 func (p Pair) String() string { return fmt.Sprintf("%s to %s (%s)", p.From, p.To, p.addr) }
 
 // Family is "IPv4" or "IPv6".

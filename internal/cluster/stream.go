@@ -30,6 +30,7 @@ type Loss struct {
 	Gap        time.Duration // the longest time from one ping that was answered to the next
 }
 
+// String says how many pings were lost, and when.
 func (l Loss) String() string {
 	return fmt.Sprintf("%s: %d of %d pings lost, the first of %s, no answer to those of %v", l.Pair, l.Lost, l.Sent, l.First.Format("15:04:05.000"), l.Gap)
 }

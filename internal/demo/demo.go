@@ -46,6 +46,7 @@ type Options struct {
 // An ExitStatus is the status of a demo that has said itself why it failed.
 type ExitStatus int
 
+// Error is part of error.
 func (s ExitStatus) Error() string { return fmt.Sprintf("demo ended with status %d", int(s)) }
 
 // The most nodes to start with: one more has to fit into a cluster.

@@ -26,6 +26,7 @@ type Refusal struct {
 	Handle               uint64 // of the rule, as nft -a lists it; 0 for the policy
 }
 
+// String names the rule for people, as nft or iptables would list it.
 func (r Refusal) String() string {
 	chain := r.Family + " " + r.Table + " " + r.Chain
 	if r.Handle == 0 {

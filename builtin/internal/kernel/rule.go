@@ -40,6 +40,7 @@ type Rule struct {
 // A Range is what lies between two numbers, both of them inside.
 type Range struct{ First, Last int }
 
+// String is the range as ip rule prints it.
 func (r Range) String() string {
 	if r.First == r.Last {
 		return strconv.Itoa(r.First)
