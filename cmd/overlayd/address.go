@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -75,6 +76,10 @@ func (w *selfWatch) look(changed func(hooks.Node)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	e, err := w.externalNow(w.plan.network)
+	now := w.self(w.plan, e)
+	if err == nil {
+		now.Lease, err = lasting(w.plan.network, now.Lease, w.last.Lease)
+	}
 	if err != nil {
 		if err.Error() != w.trouble {
 			w.trouble = err.Error()
@@ -83,33 +88,27 @@ func (w *selfWatch) look(changed func(hooks.Node)) {
 		return
 	}
 	w.sayExternal(e)
-	now := w.self(w.plan, e)
-	now.Lease = lasting(w.plan.network, now.Lease, w.last.Lease)
 	w.last, w.trouble = now, ""
 	changed(now)
 }
 
-// lasting is where a node is reached that was reached elsewhere: where it has lost the address of a family that the network uses, it
-// counts as being where it was.
-func lasting(n lease.Network, now, last lease.Lease) lease.Lease {
+// lasting is where a node is reached that was reached elsewhere before. An address of a family that the network uses lasts until there is
+// another. It is an error where the node has lost its only such: an address of the other family does not stand in for what may be
+// back in a moment.
+func lasting(n lease.Network, now, last lease.Lease) (lease.Lease, error) {
 	for _, half := range []struct {
-		used            bool
-		now, last       *lease.Path
-		nowToo, lastToo *lease.Path // the other family's
-		otherUsed       bool
-	}{
-		{n.V4.Network.IsValid(), &now.V4, &last.V4, &now.V6, &last.V6, n.V6.Network.IsValid()},
-		{n.V6.Network.IsValid(), &now.V6, &last.V6, &now.V4, &last.V4, n.V4.Network.IsValid()},
-	} {
-		if !half.used || half.now.PublicIP.IsValid() || !half.last.PublicIP.IsValid() {
+		pool      lease.Pool
+		now, last *lease.Path
+	}{{n.V4, &now.V4, &last.V4}, {n.V6, &now.V6, &last.V6}} {
+		if !half.pool.Network.IsValid() || half.now.PublicIP.IsValid() || !half.last.PublicIP.IsValid() {
 			continue
 		}
-		half.now.PublicIP = half.last.PublicIP
-		if !half.otherUsed { // whose address was to stand in
-			half.nowToo.PublicIP = half.lastToo.PublicIP
+		if len(networks(n)) == 1 {
+			return now, fmt.Errorf("%s is gone, and no other is of its family", half.last.PublicIP)
 		}
+		half.now.PublicIP = half.last.PublicIP
 	}
-	return now
+	return now, nil
 }
 
 // externalNow is the external interface as it is now.

@@ -80,15 +80,17 @@ func TestANodeThatLosesAnAddressCountsAsBeingWhereItWas(t *testing.T) {
 		network         lease.Network
 		last, now, want lease.Lease
 	}{
-		"IPv4 between two leases of DHCP": {only4, at(v4, none), at(none, v6), at(v4, none)},
-		"which both were told":            {only4, at(v4, v6), at(none, v6), at(v4, v6)},
-		"IPv6 in a network of IPv6":       {only6, at(none, v6), at(v4, none), at(none, v6)},
+		"IPv4 between two leases of DHCP": {only4, at(v4, none), at(none, v6), lease.Lease{}},
+		"which both were told":            {only4, at(v4, v6), at(none, v6), lease.Lease{}},
+		"IPv6 in a network of IPv6":       {only6, at(none, v6), at(v4, none), lease.Lease{}},
 		"one of two":                      {dual, at(v4, v6), at(v4, none), at(v4, v6)},
+		"the spare one":                   {only4, at(v4, v6), at(v4, none), at(v4, none)},
 		"one that it never had":           {only4, at(none, v6), at(none, v6), at(none, v6)},
 		"one that comes":                  {only4, at(none, v6), at(v4, none), at(v4, none)},
 	} {
-		if got := lasting(tt.network, tt.now, tt.last); !got.Equal(tt.want) {
-			t.Errorf("%s: got %+v, want %+v", name, got, tt.want)
+		got, err := lasting(tt.network, tt.now, tt.last)
+		if nowhere := tt.want.Equal(lease.Lease{}); nowhere != (err != nil) || !nowhere && !got.Equal(tt.want) {
+			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, tt.want)
 		}
 	}
 }
