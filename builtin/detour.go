@@ -80,8 +80,12 @@ type detoured struct {
 
 // run steps until the context ends.
 func (d *detour) run(ctx context.Context, tell func([]string)) error {
-	for {
-		if err := d.step(ctx, tell); err != nil && ctx.Err() == nil {
+	for said := ""; ; {
+		err := d.step(ctx, tell)
+		if err == nil {
+			said = ""
+		} else if ctx.Err() == nil && err.Error() != said {
+			said = err.Error()
 			d.log.Warn("detour for new WireGuard keys is not as it should be", "err", err)
 		}
 		if err := pause(ctx, detourPause); err != nil {
@@ -138,11 +142,9 @@ func (d *detour) start(ctx context.Context, next kernel.Secret, tell func([]stri
 	}
 	d.log.Info("WireGuard key is being replaced", "next", d.public)
 	d.own, d.taken, d.since, d.together = d.public, false, time.Now(), 0
-	if err := d.lead(ctx); err != nil {
-		return err
-	}
+	err := d.lead(ctx)
 	tell([]string{hooks.NodeNews})
-	return nil
+	return err
 }
 
 // help makes the detour for others that get a new key.
@@ -253,9 +255,13 @@ func (d *detour) proceed(tell func([]string)) error {
 	return nil
 }
 
-// take makes the pending key that of the node.
+// take makes the pending key that of the node, unless somebody has deleted it.
 func (d *detour) take(tell func([]string)) error {
 	if err := wireguard.TakeUp(d.path); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			d.own = kernel.PublicKey{}
+			tell([]string{hooks.NodeNews})
+		}
 		return err
 	}
 	d.taken, d.since = true, time.Now()

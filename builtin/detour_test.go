@@ -1,155 +1,17 @@
 package builtin
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
-	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
 	"github.com/overlayd/overlayd/builtin/wireguard"
-	"github.com/overlayd/overlayd/hooks"
-	"github.com/overlayd/overlayd/lease"
 )
-
-// shaking is a Fake on which hands are shaken with peers, by what their keys begin with.
-type shaking struct {
-	*kernel.Fake
-	at map[string]time.Time
-}
-
-func (s *shaking) List(ctx context.Context, like kernel.Object) ([]kernel.Object, error) {
-	list, err := s.Fake.List(ctx, like)
-	for i, o := range list {
-		if p, ok := o.(kernel.Peer); ok {
-			p.Handshake = s.at[p.Key()]
-			list[i] = p
-		}
-	}
-	return list, err
-}
-
-// shake shakes hands with all peers on the device.
-func (s *shaking) shake(t *testing.T, dev string) {
-	t.Helper()
-	time.Sleep(time.Millisecond)
-	list, err := s.Fake.List(t.Context(), kernel.Peer{Dev: dev})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, o := range list {
-		s.at[o.Key()] = time.Now()
-	}
-}
-
-// A traveller is a host of type wireguard with peers whose daemon calls hooks as it should.
-type traveller struct {
-	*host
-	*shaking
-	peers []lease.Lease
-	data  struct {
-		PublicKey string
-		Next      *struct {
-			PublicKey string
-			Port      int
-		}
-	}
-}
-
-func newTraveller(t *testing.T, keys string, peers ...lease.Lease) *traveller {
-	t.Helper()
-	h := newHost(t, nativetest.Dual)
-	r := &traveller{host: h, shaking: &shaking{h.kernel.(*kernel.Fake), map[string]time.Time{}}, peers: peers}
-	h.kernel = r.shaking
-	r.begin(keys)
-	return r
-}
-
-// begin begins another life of the daemon.
-func (r *traveller) begin(keys string) {
-	r.t.Helper()
-	r.data.Next = nil
-	r.must(r.start("wireguard", keys))
-	r.must(json.Unmarshal(r.host.data.V4, &r.data))
-	for _, p := range r.peers {
-		r.must(r.add(p))
-	}
-}
-
-// step is a step of the detour, and what the daemon does when it is told of news.
-func (r *traveller) step() {
-	r.t.Helper()
-	news := 0
-	time.Sleep(detourPause)
-	r.must(r.backend.(*planned).detour.step(r.t.Context(), func([]string) { news++ }))
-	if news == 0 {
-		return
-	}
-	r.data.Next = nil
-	call := r.call
-	call.Reason = hooks.Repair
-	data, err := r.backend.PreStartup(r.t.Context(), call)
-	r.must(err)
-	r.must(json.Unmarshal(data.V4, &r.data))
-	r.must(r.backend.PostStartup(r.t.Context(), call))
-	var peers []*lease.Lease
-	for _, p := range r.peers {
-		peers = append(peers, &p)
-	}
-	r.must(errors.Join(r.backend.Sync(r.t.Context(), call, peers)...))
-}
-
-// change has the peer tell something else.
-func (r *traveller) change(i int, to lease.Lease) {
-	r.t.Helper()
-	call := r.call
-	call.Reason = hooks.Change
-	r.peers[i] = to
-	r.must(r.backend.SubnetAdd(r.t.Context(), call, to))
-}
-
-func (r *traveller) rotate() string {
-	r.t.Helper()
-	key, err := wireguard.Rotate(r.keyPath())
-	r.must(err)
-	return key.String()
-}
-
-func (r *traveller) keyPath() string { return filepath.Join(r.dir, wireguard.KeyName) }
-
-// wants fails the test unless the kernel has so many routes by the detour and so many of its links, and the node tells these keys.
-func (r *traveller) wants(when string, links, routes int, key, next string) {
-	r.t.Helper()
-	told := ""
-	if r.data.Next != nil {
-		told = r.data.Next.PublicKey
-	}
-	text := r.String()
-	hasLinks, hasRoutes := strings.Count(text, "ip link add flannel-wg-x"), 0
-	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "ip route add") && strings.Contains(line, " dev flannel-wg-x") {
-			hasRoutes++
-		}
-	}
-	if hasLinks != links || hasRoutes != routes || r.data.PublicKey != key || told != next {
-		r.t.Fatalf("%s it has %d links and %d routes, want %d and %d; it tells %s and %s, want %s and %s\n%s", when, hasLinks, hasRoutes,
-			links, routes, r.data.PublicKey, told, key, next, text)
-	}
-}
-
-// withNext is the peer with a next key as well.
-func withNext(n, make, next int) lease.Lease {
-	text := func(k int) string { return kernel.PublicKey{byte(k), byte(n)}.String() }
-	data := `{"PublicKey":"` + text(make) + `","Port":4444,"Next":{"PublicKey":"` + text(next) + `","Port":5555}}`
-	return nativetest.Dual.Lease("wireguard", n, data, data)
-}
 
 // A node with another key has its peers come to the detour, takes the key when all are there, goes back when all know it, and
 // leaves nothing.
@@ -252,7 +114,7 @@ func TestANodeThatIsKilledOnTheDetourGetsItsKeyAllTheSame(t *testing.T) {
 				r.shake(t, "")
 			}
 			r.begin("")
-			for range 200 {
+			for range 130 {
 				r.step()
 				r.shake(t, "")
 			}
@@ -282,6 +144,27 @@ func TestNobodyComesToTheDetour(t *testing.T) {
 			r.step()
 		}
 		r.wants("in the end", 0, 0, next, "")
+	})
+}
+
+// A key that somebody deletes while it waits is forgotten.
+func TestAKeyThatIsDeletedIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTraveller(t, "", peerOf("wireguard", 7, 1))
+		r.shake(t, "")
+		old, next := r.data.PublicKey, r.rotate()
+		r.step()
+		r.wants("told", 2, 0, old, next)
+		r.must(os.Remove(r.keyPath() + "-next"))
+		failed := 0
+		for range turnOffSteps + leaveSteps + 5 {
+			r.shake(t, "")
+			failed += r.try()
+		}
+		r.wants("in the end", 0, 0, old, "")
+		if failed != 1 {
+			t.Errorf("it failed %d times, want once", failed)
+		}
 	})
 }
 
