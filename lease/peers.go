@@ -73,7 +73,10 @@ func (m *Manager) divide(s Snapshot, own Lease, last division) division {
 	var righted, misplaced []*Unreadable
 	for was, r := range s.Records.Since(now.of.Records) {
 		if was != nil {
-			gone, left, righted = append(gone, was), append(left, m.inUse(&was.Lease)), append(righted, &Unreadable{Key: was.Key()})
+			gone, righted = append(gone, was), append(righted, &Unreadable{Key: was.Key()})
+			if peer, _ := m.peer(was, &now.own); peer != nil {
+				left = append(left, peer)
+			}
 		}
 		if r == nil {
 			continue

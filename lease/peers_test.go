@@ -132,6 +132,41 @@ func TestWhatIsNoPeerIsSetAside(t *testing.T) {
 	})
 }
 
+// Without the halves that the network does not use, several leases may be one peer, and one of them this node's own, left over.
+func TestOfLeasesThatAreAlikeTheLastOneWrittenCounts(t *testing.T) {
+	inWorld(t, "", func(w *world) {
+		m := lease.NewManager(w.store, w.network, lease.ManagerOptions{NodeID: "a", Previous: []netip.Prefix{prefix("10.3.1.0/24")}})
+		w.acquire(m, node(1))
+		var last string
+		stop := w.holding(m, func(peers []lease.Lease) {
+			last = ""
+			for _, p := range peers {
+				last += fmt.Sprintf("%s at %s, ", p, p.V4.PublicIP)
+			}
+		})
+		defer stop()
+		const alone, both, other = "10.3.7.0-24", "10.3.7.0-24&fc00:7::-64", "10.3.7.0-24&fc00:8::-64"
+		for _, step := range []struct{ key, value, want string }{
+			{both, `{"PublicIP":"192.0.2.7"}`, "10.3.7.0/24 at 192.0.2.7, "},
+			{alone, `{"PublicIP":"192.0.2.8"}`, "10.3.7.0/24 at 192.0.2.8, "},
+			{both, `{"PublicIP":"192.0.2.9"}`, "10.3.7.0/24 at 192.0.2.9, "},
+			{other, `{"PublicIP":"192.0.2.10","NodeID":"a"}`, "10.3.7.0/24 at 192.0.2.9, "},
+			{both, "", "10.3.7.0/24 at 192.0.2.8, "},
+			{other, "", "10.3.7.0/24 at 192.0.2.8, "},
+			{"10.3.8.0-24", `{"PublicIP":"192.0.2.11"}`, "10.3.7.0/24 at 192.0.2.8, 10.3.8.0/24 at 192.0.2.11, "},
+			{alone, "", "10.3.8.0/24 at 192.0.2.11, "},
+		} {
+			if w.store.Put(step.key, step.value); step.value == "" {
+				w.store.Remove(step.key)
+			}
+			synctest.Wait()
+			if last != step.want {
+				w.Errorf("after %s says %s: peers are %q, want %q", step.key, step.value, last, step.want)
+			}
+		}
+	})
+}
+
 func TestPeersEndsWithTheErrorOfSet(t *testing.T) {
 	inWorld(t, "", func(w *world) {
 		m := w.manager("a")

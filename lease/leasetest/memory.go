@@ -22,6 +22,7 @@ type Memory struct {
 	entries  map[string]entry
 	changed  chan struct{} // closed and replaced at each change
 	broken   error
+	last     lease.Snapshot
 }
 
 var _ lease.Store = (*Memory)(nil)
@@ -312,16 +313,40 @@ func (m *Memory) nextExpiry() <-chan time.Time {
 	return time.After(time.Until(first))
 }
 
+// snapshot shares with the last one what has not changed.
 func (m *Memory) snapshot() lease.Snapshot {
-	s := lease.Snapshot{Revision: m.revision}
+	var records []*lease.Record
+	var unreadable []*lease.Unreadable
 	for _, key := range slices.Sorted(maps.Keys(m.entries)) {
 		e := m.entries[key]
 		l, err := lease.DecodeValue(key, []byte(e.value))
 		if err != nil {
-			s.Unreadable = s.Unreadable.With(&lease.Unreadable{Key: key, Err: err, Revision: e.revision})
+			unreadable = append(unreadable, &lease.Unreadable{Key: key, Err: err, Revision: e.revision})
 			continue
 		}
-		s.Records = s.Records.With(&lease.Record{Lease: l, Revision: e.revision, ID: e.id})
+		records = append(records, &lease.Record{Lease: l, Revision: e.revision, ID: e.id})
 	}
-	return s
+	m.last = lease.Snapshot{
+		Revision: m.revision,
+		Records: following(m.last.Records, records, func(a, b *lease.Record) bool {
+			return a.Equal(b.Lease) && a.Revision == b.Revision && a.ID == b.ID
+		}),
+		Unreadable: following(m.last.Unreadable, unreadable, func(a, b *lease.Unreadable) bool { return a.Revision == b.Revision }),
+	}
+	return m.last
+}
+
+// following is the set of the items, made from the one before by what is not the same.
+func following[T lease.Item[T]](before lease.Set[T], items []T, same func(a, b T) bool) lease.Set[T] {
+	next := before
+	var none T
+	for was, is := range lease.NewSet(items...).Since(before) {
+		switch {
+		case is == none:
+			next = next.Without(was)
+		case was == none || !same(was, is):
+			next = next.With(is)
+		}
+	}
+	return next
 }
