@@ -15,23 +15,21 @@ const (
 	heapInterval = 30 * time.Second
 )
 
-// sparing keeps the daemon's heap small until the context ends, and gives back what a start or a storm of changes took. Whoever
-// sets GOGC knows better.
+// sparing keeps the daemon's heap small until the context ends, and gives back what a start or a storm of changes took. A start makes
+// much that lasts, and is to be over soon: it has the first interval. Whoever sets GOGC knows better.
 func sparing(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
 		return nil
 	}
+	pauseOrEnd(ctx, heapInterval)
 	defer debug.SetGCPercent(debug.SetGCPercent(heapGrowth))
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(heapInterval):
-		}
-		if used, idle := heap(); idle > used/10 {
+	for first := true; ctx.Err() == nil; first = false {
+		if used, idle := heap(); first || idle > used/10 {
 			debug.FreeOSMemory()
 		}
+		pauseOrEnd(ctx, heapInterval)
 	}
+	return nil
 }
 
 // heap is how many bytes hold objects, living or dead, and how many could be given back at once.
