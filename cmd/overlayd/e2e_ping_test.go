@@ -9,7 +9,7 @@ import (
 
 func TestPingSaysWhichLayerFails(t *testing.T) {
 	t.Parallel()
-	tools(t, "ip")
+	tools(t, "ip", "script")
 	w := worldOf(t, "vxlan", 3)
 	here, there, other := w.Nodes()[0], w.Nodes()[1], w.Nodes()[2]
 	subnet := there.SubnetFile().Subnets[0].String()
@@ -24,7 +24,11 @@ func TestPingSaysWhichLayerFails(t *testing.T) {
 			}
 		}
 	}
-	want("all is well", "overlayd ping --all",
+	want("a matrix", "overlayd ping --all",
+		`^PEER +UNDERLAY +TUNNEL +OVERLAY +PATH MTU$`,
+		`^`+subnet+` +[0-9.]+ ms +[0-9.]+ ms +[0-9.]+ ms +1450$`,
+		`^`+other.SubnetFile().Subnets[0].String()+` .* 1450$`)
+	want("all is well", "overlayd ping",
 		`^PEER +LAYER +ADDRESS +ROUND TRIP +PATH MTU$`,
 		`^`+subnet+` +underlay +`+there.Address().String()+` +[0-9.]+ ms +1500$`,
 		`^ +tunnel +[0-9.]+ +[0-9.]+ ms +1450\n +overlay +[0-9.]+ +[0-9.]+ ms +1450$`,
@@ -47,6 +51,7 @@ func TestPingSaysWhichLayerFails(t *testing.T) {
 	_, err = there.Shell("ip link del flannel-vxlan")
 	must(t, err)
 	want("no tunnel", "overlayd ping "+there.Address().String()+"; test $? = 7", `^`+subnet+`: the node answers and its overlay does not: is the backend's port open both ways`)
+	want("how far it has come", "script -qec 'overlayd ping --all' /dev/null; test $? = 7", "\rpinged 2 of 2\r\x1b\\[K")
 	want("nobody's", "overlayd ping 192.0.2.99 2>&1; test $? = 2", `no peer has this address, subnet or identity$`)
 }
 

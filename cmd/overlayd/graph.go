@@ -33,7 +33,9 @@ func newGraphCommand() *cobra.Command {
 			}
 			g := control.Graph{Status: status, Trips: map[netip.Prefix]time.Duration{}}
 			if pings {
-				results, err := pingPeers(c.Context(), status, nil)
+				said := newProgress(c.ErrOrStderr(), "pinged")
+				results, err := pingPeers(c.Context(), status, nil, said)
+				said.end()
 				if err != nil {
 					return err
 				}

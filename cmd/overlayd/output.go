@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,6 +90,47 @@ func isTerminal(w io.Writer) bool {
 	}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
+}
+
+// A progress says how far long work has come, in one line on a terminal that it takes away in the end. Work that takes less than a
+// second it does not mention, and nil says nothing at all.
+type progress struct {
+	w    io.Writer
+	what string // has been done
+
+	mu    sync.Mutex
+	begun time.Time
+	done  int
+	said  bool
+}
+
+// newProgress returns nil where nobody looks.
+func newProgress(w io.Writer, what string) *progress {
+	if !isTerminal(w) {
+		return nil
+	}
+	return &progress{w: w, what: what, begun: time.Now()}
+}
+
+// step says that one more of so many is done. It may be called concurrently.
+func (p *progress) step(of int) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done++
+	if time.Since(p.begun) > time.Second {
+		fmt.Fprintf(p.w, "\r%s %d of %d", p.what, p.done, of)
+		p.said = true
+	}
+}
+
+// end takes the line away.
+func (p *progress) end() {
+	if p != nil && p.said {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
 }
 
 // newLogger returns the daemon's logger. Under systemd the journal knows the time.

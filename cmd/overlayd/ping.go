@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +24,8 @@ const pingHelp = `Ping other nodes layer by layer, and say which layer fails and
 address), the tunnel (the first address of its subnet, which the tunnels of vxlan and wireguard have) and the overlay (the next
 one, which its container bridge has, once there is one). For each layer that answers, the path's MTU is measured too.
 
-NODE is an address, a subnet or an identity; without any, all peers are pinged. The exit status is 7 if packets do not get
+NODE is an address, a subnet or an identity; without any, all peers are pinged, and with --all they are shown as a matrix, a line a
+peer and a column a layer. The exit status is 7 if packets do not get
 through to some, or only smaller ones than containers are promised.`
 
 const (
@@ -65,14 +67,19 @@ func newPingCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			results, err := pingPeers(c.Context(), status, args)
-			if err != nil {
+			said := newProgress(c.ErrOrStderr(), "pinged")
+			results, err := pingPeers(c.Context(), status, args, said)
+			if said.end(); err != nil {
 				return err
+			}
+			table := pingedTable
+			if all {
+				table = pingedMatrix
 			}
 			if output == "json" {
 				err = json.NewEncoder(c.OutOrStdout()).Encode(results)
 			} else {
-				err = showPinged(c.OutOrStdout(), results)
+				err = showPinged(c.OutOrStdout(), results, table)
 			}
 			if err == nil && slices.ContainsFunc(results, func(p pinged) bool { return !p.Good }) {
 				err = &refusal{status: exitDegraded, said: true, err: errors.New("some nodes are not reached")}
@@ -82,13 +89,13 @@ func newPingCommand() *cobra.Command {
 	}
 	f := c.Flags()
 	pathVar(f, &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")
-	f.BoolVar(&all, "all", false, "ping all peers, as without arguments")
+	f.BoolVar(&all, "all", false, "ping all peers, and show them as a matrix")
 	outputVar(c, &output, "text", "json")
 	return c
 }
 
 // pingPeers pings the peers that are asked for, all if none are.
-func pingPeers(ctx context.Context, s control.Status, asked []string) ([]pinged, error) {
+func pingPeers(ctx context.Context, s control.Status, asked []string, said *progress) ([]pinged, error) {
 	results := []pinged{}
 	for _, word := range asked {
 		if !slices.ContainsFunc(s.Peers, func(p control.Peer) bool { return isMeant(word, p.Names(), p.NodeID) }) {
@@ -111,6 +118,7 @@ func pingPeers(ctx context.Context, s control.Status, asked []string) ([]pinged,
 				return err
 			}
 			results[i].judge(s.Node.MTU)
+			said.step(len(results))
 			return nil
 		})
 	}
@@ -190,20 +198,46 @@ func (p *pinged) judge(promised int) {
 	}
 }
 
-func showPinged(out io.Writer, results []pinged) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+// pingedTable has a line for each layer of each peer.
+func pingedTable(w io.Writer, results []pinged) {
 	fmt.Fprintln(w, "PEER\tLAYER\tADDRESS\tROUND TRIP\tPATH MTU")
 	for _, p := range results {
 		peer := p.Peer.String()
 		for _, l := range p.Layers {
-			trip, mtu := "-", "-"
-			if l.Trip > 0 {
-				trip, mtu = fmt.Sprintf("%.2f ms", l.Trip*1000), fmt.Sprint(l.MTU)
-			}
+			trip, mtu := l.cells()
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", peer, l.Name, l.Address, trip, mtu)
 			peer = ""
 		}
 	}
+}
+
+// pingedMatrix has a line for each peer, with the MTU of its overlay.
+func pingedMatrix(w io.Writer, results []pinged) {
+	fmt.Fprintln(w, "PEER\tUNDERLAY\tTUNNEL\tOVERLAY\tPATH MTU")
+	for _, p := range results {
+		trips, mtu := map[string]string{}, "-"
+		for _, l := range p.Layers {
+			trip, its := l.cells()
+			trips[l.Name] = trip
+			if l.Name != "underlay" && its != "-" {
+				mtu = its
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Peer, cmp.Or(trips["underlay"], "-"), cmp.Or(trips["tunnel"], "-"), cmp.Or(trips["overlay"], "-"), mtu)
+	}
+}
+
+// cells are how the layer answered, as tables show it.
+func (l layer) cells() (trip, mtu string) {
+	if l.Trip == 0 {
+		return "-", "-"
+	}
+	return fmt.Sprintf("%.2f ms", l.Trip*1000), fmt.Sprint(l.MTU)
+}
+
+func showPinged(out io.Writer, results []pinged, table func(io.Writer, []pinged)) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	table(w, results)
 	if err := w.Flush(); err != nil {
 		return err
 	}
