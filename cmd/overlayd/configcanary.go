@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -41,15 +40,8 @@ func newConfigCanaryCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if output == "json" {
-					err = json.NewEncoder(c.OutOrStdout()).Encode(v)
-				} else {
-					err = v.text(c.OutOrStdout(), time.Now())
-				}
-				if err == nil && !v.good() {
-					err = &refusal{status: exitDegraded, said: true, err: errors.New("not all nodes run it")}
-				}
-				return err
+				text := func(w io.Writer) error { return v.text(w, time.Now()) }
+				return printJudged(c.OutOrStdout(), output, v, text, v.good())
 			})
 		},
 	}
@@ -103,18 +95,18 @@ func awaitCanaries(ctx context.Context, store *etcd.Store, wait time.Duration) (
 			return canaryView{}, refuse(exitFailed, fmt.Errorf("etcd %s: nothing is staged", store.StagedKey()),
 				"stage a network config with overlayd config put --canary NODE FILE")
 		}
-		v, err := viewCanaries(ctx, store, configs)
-		silent := func(n canaryNode) bool { return n.State == "" }
-		if err != nil || !slices.ContainsFunc(v.Nodes, silent) || time.Now().After(deadline) {
-			return v, err
+		reports, err := store.Reports(ctx, *configs.Staged)
+		silent := func(id string) bool { _, said := reports[id]; return !said }
+		if err != nil || ctx.Err() != nil {
+			return canaryView{}, errors.Join(err, ctx.Err())
 		}
-		if ctx.Err() != nil {
-			return v, ctx.Err()
+		if !slices.ContainsFunc(configs.Staged.Nodes, silent) || time.Now().After(deadline) {
+			return viewCanaries(ctx, store, configs, reports)
 		}
 	}
 }
 
-func viewCanaries(ctx context.Context, store *etcd.Store, configs etcd.Configs) (canaryView, error) {
+func viewCanaries(ctx context.Context, store *etcd.Store, configs etcd.Configs, reports map[string]etcd.Report) (canaryView, error) {
 	of := *configs.Staged
 	v := canaryView{
 		Version: 1, Key: store.StagedKey(), Revision: of.Revision, Stage: overtaken,
@@ -125,10 +117,6 @@ func viewCanaries(ctx context.Context, store *etcd.Store, configs etcd.Configs) 
 		v.Stage = staged
 	case lease.SameJSON(configs.Value, of.Value):
 		v.Stage = continued
-	}
-	reports, err := store.Reports(ctx, of)
-	if err != nil {
-		return v, err
 	}
 	leases, err := store.Load(ctx)
 	if err != nil {
@@ -292,11 +280,12 @@ func (o *putOptions) end(ctx context.Context, c *cobra.Command, store *etcd.Stor
 	if err := p.show(c); err != nil {
 		return err
 	}
-	v, err := viewCanaries(ctx, store, configs)
+	reports, err := store.Reports(ctx, *of)
 	if err != nil {
 		return err
 	}
-	if !v.good() && !o.force {
+	failing := func(id string) bool { return reports[id].State != string(control.CanaryRunning) }
+	if slices.ContainsFunc(of.Nodes, failing) && !o.force {
 		return refuse(exitDegraded, fmt.Errorf("etcd %s@%d: not all nodes that are to try it run it", store.StagedKey(), of.Revision),
 			"see overlayd config canary; --force continues nevertheless")
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -65,15 +63,8 @@ func newExplainCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				err = json.NewEncoder(c.OutOrStdout()).Encode(x)
-			} else {
-				err = x.text(c.OutOrStdout(), time.Now())
-			}
-			if err == nil && !x.good() {
-				err = &refusal{status: exitDegraded, said: true, err: errors.New("something is amiss")}
-			}
-			return err
+			text := func(w io.Writer) error { return x.text(w, time.Now()) }
+			return printJudged(c.OutOrStdout(), output, x, text, x.good())
 		},
 	}
 	pathVar(c.Flags(), &runDir, "run-dir", defaultRunDir, "`DIR` of the daemon's control socket")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -74,6 +75,21 @@ func report(w io.Writer, err error) int {
 		fmt.Fprintf(w, "overlayd: hint: %s\n", hint)
 	}
 	return r.status
+}
+
+// printJudged prints what a command has found, as JSON or as text. Where that is not good, the exit status alone says so.
+func printJudged(w io.Writer, output string, found any, text func(io.Writer) error, good bool) error {
+	print := text
+	if output == "json" {
+		print = func(w io.Writer) error { return json.NewEncoder(w).Encode(found) }
+	}
+	if err := print(w); err != nil {
+		return err
+	}
+	if !good {
+		return &refusal{status: exitDegraded, said: true, err: errors.New("something is amiss")}
+	}
+	return nil
 }
 
 // hasColours reports whether what is written there may be in colours: on a terminal, unless the environment has NO_COLOR

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -76,15 +75,9 @@ func newPingCommand() *cobra.Command {
 			if all {
 				table = pingedMatrix
 			}
-			if output == "json" {
-				err = json.NewEncoder(c.OutOrStdout()).Encode(results)
-			} else {
-				err = showPinged(c.OutOrStdout(), results, table)
-			}
-			if err == nil && slices.ContainsFunc(results, func(p pinged) bool { return !p.Good }) {
-				err = &refusal{status: exitDegraded, said: true, err: errors.New("some nodes are not reached")}
-			}
-			return err
+			text := func(w io.Writer) error { return showPinged(w, results, table) }
+			failing := func(p pinged) bool { return !p.Good }
+			return printJudged(c.OutOrStdout(), output, results, text, !slices.ContainsFunc(results, failing))
 		},
 	}
 	f := c.Flags()

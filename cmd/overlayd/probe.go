@@ -16,21 +16,18 @@ const (
 	probeWait    = time.Second // for late answers
 )
 
-// probe asks peers now and then whether they answer, until the context ends. Where it has no right to, it does without.
+// probe asks peers now and then whether they answer, until the context ends. Where it has no right to, it says so once.
 func (d *daemon) probe(ctx context.Context) error {
 	if d.probeEvery == 0 {
 		return nil
 	}
+	said := false
 	for {
 		pauseOrEnd(ctx, d.probeEvery)
 		for names := range slices.Chunk(d.state.PeerNames(), probedAtOnce) {
-			err := d.probeSome(ctx, names)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err != nil {
+			if err := d.probeSome(ctx, names); err != nil && ctx.Err() == nil && !said {
 				d.log.Info("peers are not asked whether they answer", "err", err)
-				return nil
+				said = true
 			}
 		}
 		if ctx.Err() != nil {

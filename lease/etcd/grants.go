@@ -13,7 +13,8 @@ type Grant struct {
 	Write  bool // beside reading
 }
 
-// NodeGrants are all the rights that a daemon needs for a network with these keys, and the lease commands too.
+// NodeGrants are the rights that a daemon needs for a network with these keys, and the lease commands too. The last two are for staged
+// network configs: a daemon without them has no part in those.
 func NodeGrants(prefix string) []Grant { return grants(prefix, false) }
 
 // OperatorGrants are the rights of NodeGrants and those of writing the network config and its history.

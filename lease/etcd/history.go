@@ -42,7 +42,8 @@ type replacedRecord struct {
 	Value []byte `json:"value"`
 }
 
-// history is what the keys begin with that remember network configs. flannel does not read them.
+// history is what the keys begin with that are about network configs but the one in use: those of before, and the one that is staged.
+// flannel does not read them.
 func (s *Store) history() string { return path.Join(s.prefix, "overlayd", "config") + "/" }
 
 // authorKey holds the Author of the config in use, if its own revision is the config's.

@@ -1,6 +1,6 @@
 // Package etcd keeps leases in etcd v3, in flannel's format: the network config at PREFIX/config, and one key per lease
-// below PREFIX/subnets/. Earlier network configs are at PREFIX/overlayd/config/. Nothing else is ever written below PREFIX, since
-// flannel takes whatever begins with PREFIX/subnets for a lease.
+// below PREFIX/subnets/. Earlier network configs, one that some nodes try first, and what these say of it, are at
+// PREFIX/overlayd/config/. Nothing else is ever written below PREFIX, since flannel takes whatever begins with PREFIX/subnets for a lease.
 //
 // Each lease hangs on an etcd lease of its own and is kept by keep-alives, which no watcher sees. A key without an etcd lease
 // is a reservation. Every write is a transaction that compares first.
