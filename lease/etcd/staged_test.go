@@ -128,7 +128,8 @@ func TestAStagedConfigIsSeenContinuedAndAbandoned(t *testing.T) {
 }
 
 func TestReportsAreOfWhatIsStagedNow(t *testing.T) {
-	store := newStore(t, dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...))
+	client := dial(t, startMember(t, "http://127.0.0.1:0").Endpoints()...)
+	store := newStore(t, client)
 	if err := store.PublishConfig(t.Context(), []byte("one")); err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +160,9 @@ func TestReportsAreOfWhatIsStagedNow(t *testing.T) {
 	second := stage()
 	if got := report(first); len(got) != 0 {
 		t.Errorf("a report of what was staged before counts: %v", got)
+	}
+	if kept, err := client.Get(t.Context(), prefix+"/overlayd/config/reports/a"); err != nil || len(kept.Kvs) > 0 {
+		t.Errorf("it is written, or that of before is kept: %v, %v", kept, err)
 	}
 	if got := report(second); len(got) != 1 {
 		t.Errorf("got %v, want that of a", got)
