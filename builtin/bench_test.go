@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -205,6 +206,7 @@ func (n *bench) batch(b *testing.B, peers []lease.Lease) (took cost) {
 // peers as a multiple of that for each of a thousand.
 func BenchmarkSync(b *testing.B) {
 	needsTools(b)
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the daemon has it while it starts
 	for _, kind := range []string{"vxlan", "host-gw"} {
 		b.Run(kind, func(b *testing.B) {
 			const rounds = 5

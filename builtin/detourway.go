@@ -132,7 +132,8 @@ func (d *detour) put(ctx context.Context) error {
 			routes = append(routes, way.routes...)
 		}
 	}
-	err := errors.Join(d.set.scopes.Apply(ctx, []kernel.Want{{Scope: waysScope, Objects: append(peers, routes...)}}, d.isLive)...)
+	want := kernel.Want{Scope: waysScope, Objects: append(peers, routes...)}
+	err := errors.Join(d.set.scopes.Apply(ctx, slices.Values([]kernel.Want{want}), d.isLive)...)
 	d.changed = err != nil
 	return err
 }

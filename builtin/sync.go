@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
+	"iter"
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
@@ -39,13 +37,22 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	if b.detour != nil && call.Reason == hooks.Change {
 		b.detour.turnOff(ctx)
 	}
-	all, errs := b.wants(b.node(ctx, call), peers)
-	wants := make([]kernel.Want, 0, len(peers))
-	at := make([]int, 0, len(peers)) // which peers' they are
-	for i, w := range all {
-		if errs[i] == nil {
-			w.Objects = b.greeting(call.Reason, w.Scope, w.Objects)
-			wants, at = append(wants, w), append(at, i)
+	node := b.node(ctx, call)
+	errs := make([]error, len(peers))
+	scopes := make([]string, len(peers))
+	at := make([]int, 0, len(peers)) // which peers' the Wants are
+	wants := func(yield func(kernel.Want) bool) {
+		for i, peer := range peers {
+			scopes[i] = peer.String()
+			objects, err := b.peer(node, *peer)
+			if err != nil {
+				errs[i] = hooks.SetAside{Reason: err}
+				continue
+			}
+			at = append(at, i)
+			if !yield(kernel.Want{Scope: scopes[i], Objects: b.greeting(call.Reason, scopes[i], objects)}) {
+				return
+			}
 		}
 	}
 	for i, err := range b.apply(ctx, call.Reason, wants) {
@@ -59,39 +66,17 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	}
 	for i, peer := range peers {
 		if errs[i] == nil {
-			b.live[all[i].Scope] = livePeer{peer, b.live[all[i].Scope].sinceOf(peer, now)}
-			b.hear(all[i].Scope, peer)
+			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer, now)}
+			b.hear(scopes[i], peer)
 			continue
 		}
 		failed = true
-		errs[i] = fmt.Errorf("peer %s: %w", all[i].Scope, errs[i])
+		errs[i] = fmt.Errorf("peer %s: %w", scopes[i], errs[i])
 	}
 	if !failed {
 		return nil
 	}
 	return errs
-}
-
-// wants are what it takes to reach each peer, or why it cannot be reached. All processors work on those of thousands.
-func (b *planned) wants(node native.Node, peers []*lease.Lease) ([]kernel.Want, []error) {
-	const few = 100
-	wants, errs := make([]kernel.Want, len(peers)), make([]error, len(peers))
-	share := max(few, (len(peers)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
-	var g errgroup.Group
-	for begin := 0; begin < len(peers); begin += share {
-		g.Go(func() error {
-			for i := begin; i < min(begin+share, len(peers)); i++ {
-				wants[i].Scope = peers[i].String()
-				var err error
-				if wants[i].Objects, err = b.peer(node, *peers[i]); err != nil {
-					errs[i] = hooks.SetAside{Reason: err}
-				}
-			}
-			return nil
-		})
-	}
-	_ = g.Wait() // each peer has its own error
-	return wants, errs
 }
 
 // greeting is greet for objects among which there may be no WireGuard peer.
@@ -104,10 +89,11 @@ func (b *planned) greeting(reason hooks.Reason, scope string, objects []kernel.O
 
 // apply makes the kernel have what the scopes want. The earlier key of a WireGuard peer that has another one now goes a moment
 // after its prefixes have gone over, since packets that are on their way under it would go with it.
-func (b *planned) apply(ctx context.Context, reason hooks.Reason, wants []kernel.Want) []error {
+func (b *planned) apply(ctx context.Context, reason hooks.Reason, stream iter.Seq[kernel.Want]) []error {
 	if reason != hooks.Change {
-		return b.set.scopes.Apply(ctx, wants, b.isLive)
+		return b.set.scopes.Apply(ctx, stream, b.isLive)
 	}
+	wants := slices.Collect(stream)
 	first := slices.Clone(wants)
 	var later []kernel.Want
 	for i, w := range wants {
@@ -116,7 +102,7 @@ func (b *planned) apply(ctx context.Context, reason hooks.Reason, wants []kernel
 			later = append(later, w)
 		}
 	}
-	errs := b.set.scopes.Apply(ctx, first, b.isLive)
+	errs := b.set.scopes.Apply(ctx, slices.Values(first), b.isLive)
 	if len(later) == 0 || errs != nil && !slices.Contains(errs, nil) || pause(ctx, drainTime) != nil {
 		return errs // what is left of them the next Sync sweeps away
 	}
@@ -125,7 +111,7 @@ func (b *planned) apply(ctx context.Context, reason hooks.Reason, wants []kernel
 			later = slices.DeleteFunc(later, func(l kernel.Want) bool { return l.Scope == w.Scope })
 		}
 	}
-	if err := errors.Join(b.set.scopes.Apply(ctx, later, b.isLive)...); err != nil {
+	if err := errors.Join(b.set.scopes.Apply(ctx, slices.Values(later), b.isLive)...); err != nil {
 		b.log.Warn("earlier keys of WireGuard peers could not be removed", "err", err)
 	}
 	return errs

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"iter"
+	"slices"
 	"time"
 )
 
@@ -17,40 +19,47 @@ type Want struct {
 }
 
 // Apply makes the kernel have what the scopes want, in a few batches however many they are. It returns nil when all went well,
-// and else an error for each Want, nil for those that succeeded.
+// and else an error for each Want, nil for those that succeeded. The next Wants are asked for while the kernel works on those before.
 //
 // A scope that fails is as it was before. Of one that succeeds, what it owned and does not want any more is deleted. What is in
 // the way of an object is replaced, whoever made it, unless the scope that owns it is in use.
-func (s *Scopes) Apply(ctx context.Context, wants []Want, inUse func(scope string) bool) []error {
-	a := &applying{Scopes: s, wants: wants, errs: make([]error, len(wants)), runs: s.beginAll(wants), inUse: inUse}
-	a.plan()
-	a.carryOut(ctx)
-	a.uncover(ctx)
-	a.end(ctx)
-	for _, err := range a.errs {
-		if err != nil {
-			return a.errs
-		}
+func (s *Scopes) Apply(ctx context.Context, wants iter.Seq[Want], inUse func(scope string) bool) []error {
+	a := &applying{Scopes: s, inUse: inUse}
+	there := a.make(ctx, func(yield func(*part) bool) { a.claimed(ctx, wants, yield) })
+	if a.later = append(a.later, there...); len(a.later) > 0 {
+		a.compare(ctx)
+		there = a.make(ctx, slices.Values(a.later))
+		a.look(ctx, there)
+		a.make(ctx, slices.Values(there))
 	}
-	return nil
+	a.uncover(ctx)
+	return a.end(ctx)
 }
 
-// applying is an Apply on its way. Each step does what there is to do for the Wants that have not failed.
+// applying is an Apply on its way. Each step does what there is to do for the targets that have not failed.
 type applying struct {
 	*Scopes
-	wants []Want
-	errs  []error // of each Want
-	runs  []Run   // of each Want
-	parts []part
-	over  []overPart
-	inUse func(scope string) bool
-	news  int            // parts of scopes that own nothing
-	order map[string]int // the Wants by their scopes, once that is asked for
+	inUse    func(scope string) bool
+	about    int        // how many targets there will be
+	blocks   [][]target // in the order of their Wants
+	later    []*part    // those that are to be looked for before they are made
+	over     []overPart
+	rivals   *rivals            // once they are known
+	hadPeers map[string]bool    // WireGuard devices of the targets' peers: whether some of their peers were owned
+	order    map[string]*target // all by their scopes, once that is asked for
 }
 
-// A part is one object of a Want.
+// A target is a Want on its way.
+type target struct {
+	Want
+	run   Run
+	parts []part // one for each object
+	err   error  // why it failed
+}
+
+// A part is one object of a target.
 type part struct {
-	want    int
+	of      *target
 	op      Op
 	place   string // known once it is claimed
 	was     *entry // what was owned there then; nil for nothing
@@ -76,80 +85,70 @@ func (p *part) inverse() []Op {
 	return []Op{{Replace, p.have}}
 }
 
-// An overPart is a route that hides one of a Want.
+// An overPart is a route that hides one of a target's.
 type overPart struct {
-	want int
+	of   *target
 	have Object
 }
 
-func (a *applying) fail(want int, err error) {
-	if a.errs[want] == nil {
-		a.errs[want] = err
-	}
-}
-
-func (a *applying) failAll(err error) {
-	for i := range a.wants {
-		a.fail(i, err)
-	}
-}
-
-// plan takes the Wants apart.
-func (a *applying) plan() {
-	n := 0
-	for _, w := range a.wants {
-		n += len(w.Objects)
-	}
-	a.parts = make([]part, 0, n)
-	room := make([]string, n) // for the places that the runs touch
-	for i, w := range a.wants {
-		a.runs[i].touched.few, room = room[:0:len(w.Objects)], room[len(w.Objects):]
-		anew := !a.ledger.owns(w.Scope)
-		if anew {
-			a.news += len(w.Objects)
-		}
-		for _, o := range w.Objects {
-			a.parts = append(a.parts, part{want: i, op: Op{Add, o}, anew: anew})
-		}
+func (t *target) fail(err error) {
+	if t.err == nil {
+		t.err = err
 	}
 }
 
 // uncover deletes the routes that hide one, now that it is there: packets go from one to the other without a gap.
 func (a *applying) uncover(ctx context.Context) {
 	for _, o := range a.over {
-		if a.errs[o.want] != nil {
+		if o.of.err != nil {
 			continue
 		}
-		a.log.Info("route of somebody else to a peer's subnet is replaced", "had", Op{Add, o.have}.String(), "scope", a.wants[o.want].Scope)
+		a.log.Info("route of somebody else to a peer's subnet is replaced", "had", Op{Add, o.have}.String(), "scope", o.of.Scope)
 		if err := a.kernel.Do(ctx, Op{Del, o.have}); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			a.fail(o.want, err)
+			o.of.fail(err)
 		}
 	}
 }
 
 // end deletes what the scopes that succeeded do not want any more, and takes back what was done for those that failed.
-func (a *applying) end(ctx context.Context) {
-	for i := range a.parts {
-		p := &a.parts[i]
-		if a.errs[p.want] == nil || !p.claimed && !p.done {
-			continue
+func (a *applying) end(ctx context.Context) (errs []error) {
+	number := 0
+	for _, block := range a.blocks {
+		for i := range block {
+			t := &block[i]
+			if t.err == nil {
+				t.err = t.run.Sweep(ctx)
+			} else {
+				a.takeBack(ctx, t)
+			}
+			if t.err != nil {
+				errs = append(errs, make([]error, number-len(errs))...)
+				errs = append(errs, t.err)
+			}
+			number++
 		}
-		run := &a.runs[p.want]
-		run.undo = append(run.undo, func(ctx context.Context) error { return a.takeBack(ctx, run, p) })
 	}
-	for i := range a.runs {
-		run := &a.runs[i]
-		if a.errs[i] == nil {
-			a.errs[i] = run.Sweep(ctx)
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
-		a.errs[i] = errors.Join(a.errs[i], run.Undo(ctx))
-		cancel()
+	if errs == nil {
+		return nil
 	}
+	return append(errs, make([]error, number-len(errs))...)
 }
 
-func (a *applying) takeBack(ctx context.Context, run *Run, p *part) error {
+// takeBack has the scope be as it was before.
+func (a *applying) takeBack(ctx context.Context, t *target) {
+	for i := range t.parts {
+		p := &t.parts[i]
+		if p.claimed || p.done {
+			t.run.undo = append(t.run.undo, func(ctx context.Context) error { return a.takePartBack(ctx, p) })
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoPatience)
+	defer cancel()
+	t.err = errors.Join(t.err, t.run.Undo(ctx))
+}
+
+func (a *applying) takePartBack(ctx context.Context, p *part) error {
+	run := &p.of.run
 	return run.takeBack(ctx, p.inverse(), func() {
 		switch {
 		case !p.claimed:

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,7 +42,7 @@ func objectsOf(wants ...Want) string {
 
 func apply(t *testing.T, s *Scopes, wants ...Want) {
 	t.Helper()
-	if errs := s.Apply(t.Context(), wants, func(string) bool { return true }); errs != nil {
+	if errs := s.Apply(t.Context(), slices.Values(wants), func(string) bool { return true }); errs != nil {
 		t.Fatal(errors.Join(errs...))
 	}
 }
@@ -134,7 +135,7 @@ func TestApplyTakesBackTheScopesThatFailAlone(t *testing.T) {
 			ownedBefore := owned(s)
 			after := wantsOf(n)
 			after[1].Objects = append(after[1].Objects, Neigh{IP: neigh.IP, Dev: "nope", Address: station})
-			errs := s.Apply(t.Context(), after, func(string) bool { return true })
+			errs := s.Apply(t.Context(), slices.Values(after), func(string) bool { return true })
 			for i, err := range errs {
 				if (err != nil) != (i == 1) {
 					t.Errorf("%s: %v", after[i].Scope, err)
@@ -173,7 +174,7 @@ func TestTheFirstOfASetHasWhatALaterOneWants(t *testing.T) {
 					case "last":
 						apply(t, s, wants[n-1])
 					}
-					errs := s.Apply(t.Context(), wants, func(string) bool { return false })
+					errs := s.Apply(t.Context(), slices.Values(wants), func(string) bool { return false })
 					for i, err := range errs {
 						if (err != nil) != (i == n-1) {
 							t.Errorf("%s: %v", wants[i].Scope, err)
@@ -198,24 +199,24 @@ func TestApplyRefusesWhatAnotherScopeHas(t *testing.T) {
 		first, second := wantOf(1), wantOf(2)
 		second.Objects[0] = first.Objects[0]
 		const refused = "ip neighbour add 10.50.1.0 lladdr 02:00:00:00:00:01 dev vx nud permanent: this is 10.50.1.0/24's already, which is up"
-		errs := s.Apply(t.Context(), []Want{first, second}, func(string) bool { return false })
+		errs := s.Apply(t.Context(), slices.Values([]Want{first, second}), func(string) bool { return false })
 		if len(errs) != 2 || errs[0] != nil || errs[1] == nil || errs[1].Error() != refused {
 			t.Errorf("in one set: %v", errs)
 		}
-		errs = s.Apply(t.Context(), []Want{second}, func(string) bool { return true })
+		errs = s.Apply(t.Context(), slices.Values([]Want{second}), func(string) bool { return true })
 		if len(errs) != 1 || errs[0] == nil || errs[0].Error() != refused {
 			t.Errorf("afterwards: %v", errs)
 		}
 		if diff := cmp.Diff(objectsOf(first), stateBut(t, k)); diff != "" {
 			t.Errorf("state (-want +got):\n%s", diff)
 		}
-		if errs := s.Apply(t.Context(), []Want{second}, func(string) bool { return false }); errs != nil {
+		if errs := s.Apply(t.Context(), slices.Values([]Want{second}), func(string) bool { return false }); errs != nil {
 			t.Errorf("from a scope that is not in use: %v", errs)
 		}
 	})
 }
 
-// Neighbours and FDB entries that nobody owns are not looked for before they are made.
+// What nobody owns is not looked for before it is made: of the few that are neighbours and FDB entries, of the many routes as well.
 func TestApplyTakesOverWhatNobodyOwns(t *testing.T) {
 	for _, n := range []int{2, 60} {
 		eachKernel(t, func(t *testing.T, k Kernel) {
@@ -224,10 +225,11 @@ func TestApplyTakesOverWhatNobodyOwns(t *testing.T) {
 			wants := wantsOf(n)
 			other := wants[1].Objects[0].(Neigh)
 			other.Address = station
-			do(t, k, Op{Add, wants[0].Objects[0]}, Op{Add, wants[0].Objects[1]}, Op{Add, other}, Op{Add, behind(wants[1].Objects[1].(FDB), "192.0.2.9")})
+			do(t, k, Op{Add, wants[0].Objects[0]}, Op{Add, wants[0].Objects[1]}, Op{Add, other}, Op{Add, behind(wants[1].Objects[1].(FDB), "192.0.2.9")},
+				Op{Add, wants[0].Objects[2]}, Op{Add, via(wants[1].Objects[2].(Route), "10.50.99.0")})
 			before := stateBut(t, k)
 			failing := Want{wants[1].Scope, append(wants[1].Objects[:2:2], Neigh{IP: neigh.IP, Dev: "nope", Address: station})}
-			if errs := s.Apply(t.Context(), []Want{failing}, func(string) bool { return true }); errs == nil {
+			if errs := s.Apply(t.Context(), slices.Values([]Want{failing}), func(string) bool { return true }); errs == nil {
 				t.Fatal("a neighbour on a link that is not there was made")
 			}
 			if diff := cmp.Diff(before, stateBut(t, k)); diff != "" || owned(s) != "" {
@@ -237,7 +239,8 @@ func TestApplyTakesOverWhatNobodyOwns(t *testing.T) {
 			s.kernel = counting
 			apply(t, s, wants...)
 			for _, op := range counting.ops {
-				if o := op.Object.Key(); op.Verb == Replace && (o == wants[0].Objects[0].Key() || o == wants[0].Objects[1].Key()) {
+				is := func(o Object) bool { return o.Key() == op.Object.Key() }
+				if op.Verb == Replace && slices.ContainsFunc(wants[0].Objects, is) {
 					t.Errorf("it was there already, and is replaced: %s", op)
 				}
 			}
@@ -290,4 +293,62 @@ func TestApplyReplacesARouteWithoutAMetricWithoutAGap(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestBlocksOfWantsGrow(t *testing.T) {
+	wants := wantsOf(200)
+	for _, blocks := range []int{0, 1, 4, 5, 70} {
+		var all []Want
+		for block := range growing(wants, blocks) {
+			if all = append(all, block...); len(block) == 0 || blocks == 0 && len(all) == len(block) && len(block) > claimFirst {
+				t.Fatalf("after %d blocks comes one of %d", blocks, len(block))
+			}
+		}
+		if len(all) != len(wants) || all[199].Scope != wants[199].Scope {
+			t.Errorf("after %d blocks come %d Wants, want all %d", blocks, len(all), len(wants))
+		}
+	}
+}
+
+// Of very many routes that hide others it is cheaper to look for those that are wanted.
+func TestApplyReplacesRoutesWithoutAMetricAmongVeryMany(t *testing.T) {
+	k := NewFake()
+	do(t, k, Op{Add, vx}, Op{Set, vxUp})
+	for _, w := range wantsOf(mostRivals + 1) {
+		k.objects = append(k.objects, route(w.Objects[2].(Route), func(r *Route) { r.Metric, r.Protocol = 0, 0 }))
+	}
+	wants := wantsOf(60)
+	apply(t, scopesOn(t, k, ""), wants...)
+	for _, w := range wants {
+		list, err := k.List(t.Context(), Route{Dst: w.Objects[2].(Route).Dst})
+		if err != nil || len(list) != 1 || list[0].Key() != w.Objects[2].Key() {
+			t.Fatalf("to %s there are %v, %v", w.Scope, list, err)
+		}
+	}
+}
+
+func TestRivalsAreTheRoutesThatHideSpreadOnes(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		do(t, k, Op{Add, vx}, Op{Set, vxUp})
+		ours := wantOf(9).Objects[2].(Route)
+		with := func(change func(*Route)) Op { return Op{Add, route(ours, change)} }
+		do(t, k, Op{Add, ours}, with(func(r *Route) { r.Metric++ }), with(func(r *Route) { r.Table = 7; r.Metric = 1 }),
+			with(func(r *Route) { r.Dst = netip.MustParsePrefix("0.0.0.0/0"); r.Metric = 1 }))
+		is := func(most int, want ...Op) {
+			t.Helper()
+			rivals, err := k.Rivals(t.Context(), most)
+			var got []Op
+			for _, r := range rivals {
+				got = append(got, Op{Add, r})
+			}
+			if fmt.Sprint(got) != fmt.Sprint(want) || err != nil {
+				t.Errorf("got %v, %v, want %v", got, err, want)
+			}
+		}
+		is(9)
+		first, second := with(func(r *Route) { r.Metric, r.Protocol = 0, 0 }), with(func(r *Route) { r.Metric -= 1 })
+		do(t, k, first, second)
+		is(2, first, second)
+		is(0, first)
+	})
 }

@@ -11,83 +11,164 @@ import (
 	"syscall"
 )
 
-// claimTogether is about how many entries of the ledger are made and written down at once.
-const claimTogether = 100
+const (
+	// claimTogether is about how many objects are claimed and written down at once.
+	claimTogether = 100
+	// claimFirst is about how many the first ones are, so that the kernel soon has something to do. Twice as many are the next.
+	claimFirst = 12
+)
 
-// claimed yields the numbers of all parts, in their order, those of some Wants at a time, once the scopes own what these want. So
-// what comes next is written down while the kernel makes what came before, and the first while it is looked at.
-func (a *applying) claimed(yield func(part int) bool, looked func()) {
-	a.ledger.makeRoom(a.news, min(a.news, len(a.wants)))
-	var entries []*entry
-	for begin, end := 0, 0; begin < len(a.parts); begin = end {
-		entries = entries[:0]
-		for end < len(a.parts) && len(entries) < claimTogether {
-			first := end
-			end += len(a.wants[a.parts[first].want].Objects)
-			entries = a.claim(a.parts[first:end], entries)
+// claimed yields the parts that are to be made without a look first, once their scopes own them and the journal was told; the others
+// it puts by. What comes next is asked for, claimed and written down while the kernel makes what came before.
+func (a *applying) claimed(ctx context.Context, wants iter.Seq[Want], yield func(*part) bool) {
+	var waiting []Want
+	objects := 0
+	for w := range wants {
+		waiting = append(waiting, w)
+		if objects += len(w.Objects); objects < claimTogether {
+			continue
 		}
-		if err := a.ledger.tell(entries); err != nil {
-			a.failAll(err)
+		for some := range growing(waiting, len(a.blocks)) {
+			for _, p := range a.claim(ctx, some, true) {
+				if !yield(p) {
+					return
+				}
+			}
 		}
-		if begin == 0 {
-			looked()
+		waiting, objects = waiting[:0], 0
+	}
+	for _, p := range a.claim(ctx, waiting, len(a.blocks) > 0) {
+		if !yield(p) {
+			return
 		}
-		for i := begin; i < end; i++ {
-			if !yield(i) {
+	}
+}
+
+// growing yields the Wants in blocks, of which the first of all are small.
+func growing(wants []Want, blocks int) iter.Seq[[]Want] {
+	return func(yield func([]Want) bool) {
+		const grown = 4 // blocks, after which they are as large as any
+		for begin, end := 0, 0; begin < len(wants); begin = end {
+			for objects := 0; end < len(wants) && objects < min(claimTogether, claimFirst<<min(blocks, grown)); end++ {
+				objects += len(wants[end].Objects)
+			}
+			if blocks++; !yield(wants[begin:end]) {
 				return
 			}
 		}
 	}
 }
 
-// claim makes the scope of one Want's parts the owner of them all, and adds to entries what the journal is to be told of that before
-// any of it is made. It refuses a Want that wants what another scope has.
-func (a *applying) claim(parts []part, entries []*entry) []*entry {
-	want := parts[0].want
-	run := &a.runs[want]
-	for i := range parts {
-		p := &parts[i]
-		p.place = p.op.Object.Key()
-		p.was = a.ledger.ref(p.place)
-		if p.was != nil && p.was.scope != run.scope && (a.inUse(p.was.scope) || a.isWanted(p.was, want)) {
-			a.fail(want, fmt.Errorf("%s: this is %s's already, which is up", Op{Add, p.op.Object}, p.was.scope))
+// claim makes some Wants targets, and their scopes the owners of what these want. It returns what is to be made at once: what most
+// likely is not there, if there is much of it, since to be refused is cheaper than to look. Few things are looked for faster.
+func (a *applying) claim(ctx context.Context, wants []Want, many bool) (atOnce []*part) {
+	targets := a.begin(wants)
+	entries := make([]*entry, 0, 2*claimTogether)
+	for i := range targets {
+		entries = a.own(&targets[i], entries)
+	}
+	if err := a.ledger.tell(entries); err != nil {
+		for i := range targets {
+			targets[i].fail(err)
 		}
 	}
-	if a.errs[want] != nil {
+	for i := range targets {
+		t := &targets[i]
+		anew := many && t.err == nil && a.isLikelyNew(ctx, t)
+		for j := range t.parts {
+			p := &t.parts[j]
+			if anew {
+				p.needed, p.unseen = true, true
+				atOnce = append(atOnce, p)
+			} else {
+				a.later = append(a.later, p)
+			}
+		}
+	}
+	return atOnce
+}
+
+// begin opens a run for each Want, and takes it apart.
+func (a *applying) begin(wants []Want) []target {
+	targets := make([]target, len(wants))
+	a.blocks = append(a.blocks, targets)
+	runs := make([]*Run, len(wants))
+	objects := 0
+	for i, w := range wants {
+		targets[i].Want, targets[i].run.scope, runs[i] = w, w.Scope, &targets[i].run
+		objects += len(w.Objects)
+	}
+	a.beginAll(runs)
+	parts := make([]part, objects)
+	places := make([]string, objects) // room for those that the runs touch
+	for i := range targets {
+		t := &targets[i]
+		n := len(t.Objects)
+		t.run.touched.few, places = places[:0:n], places[n:]
+		t.parts, parts = parts[:n:n], parts[n:]
+		anew := !a.ledger.owns(t.Scope)
+		for j, o := range t.Objects {
+			t.parts[j] = part{of: t, op: Op{Add, o}, anew: anew}
+		}
+	}
+	return targets
+}
+
+// own makes the target's scope the owner of all its parts, and adds to entries what the journal is to be told of that before any of it
+// is made. It refuses a target that wants what another scope has.
+func (a *applying) own(t *target, entries []*entry) []*entry {
+	for i := range t.parts {
+		p := &t.parts[i]
+		p.place = p.op.Object.Key()
+		p.was = a.ledger.ref(p.place)
+		if peer, ok := p.op.Object.(Peer); ok {
+			a.noteDevice(peer.Dev)
+		}
+		if p.was != nil && p.was.scope != t.Scope && (a.inUse(p.was.scope) || a.isWanted(p.was)) {
+			t.fail(fmt.Errorf("%s: this is %s's already, which is up", Op{Add, p.op.Object}, p.was.scope))
+		}
+	}
+	if a.order != nil {
+		a.order[t.Scope] = t
+	}
+	if t.err != nil {
 		return entries
 	}
 	var block []entry // many at once cost less
-	for i := range parts {
-		p := &parts[i]
-		run.touched.add(p.place)
+	for i := range t.parts {
+		p := &t.parts[i]
+		t.run.touched.add(p.place)
 		now := p.was
 		if _, peer := p.op.Object.(Peer); peer { // which may be wanted in one form after another
 			now = a.ledger.ref(p.place)
 		}
-		if now != nil && now.scope == run.scope && sameAsMade(now.object, p.op.Object) {
+		if now != nil && now.scope == t.Scope && sameAsMade(now.object, p.op.Object) {
 			continue
 		}
 		if p.claimed = true; block == nil {
-			block = make([]entry, 0, len(parts)-i)
+			block = make([]entry, 0, len(t.parts)-i)
 		}
-		block = append(block, entry{scope: run.scope, place: p.place, object: p.op.Object, keyed: true})
+		block = append(block, entry{scope: t.Scope, place: p.place, object: p.op.Object, keyed: true})
 		a.ledger.hold(&block[len(block)-1])
 		entries = append(entries, &block[len(block)-1])
 	}
 	return entries
 }
 
-// isWanted reports whether a Want before this one is of the scope that owns the entry, and wants what is there.
-func (a *applying) isWanted(e *entry, before int) bool {
+// isWanted reports whether a target that came before is of the scope that owns the entry, and wants what is there.
+func (a *applying) isWanted(e *entry) bool {
 	if a.order == nil {
-		a.order = make(map[string]int, len(a.wants))
-		for i, w := range a.wants {
-			a.order[w.Scope] = i
+		a.order = map[string]*target{}
+		for _, block := range a.blocks {
+			for i := range block {
+				if len(block[i].parts) > 0 && block[i].parts[0].place != "" {
+					a.order[block[i].Scope] = &block[i]
+				}
+			}
 		}
 	}
-	i, ok := a.order[e.scope]
-	return ok && i < before && a.errs[i] == nil &&
-		slices.ContainsFunc(a.wants[i].Objects, func(o Object) bool { return o.Key() == e.place })
+	t := a.order[e.scope]
+	return t != nil && t.err == nil && slices.ContainsFunc(t.Objects, func(o Object) bool { return o.Key() == e.place })
 }
 
 // sameAsMade reports whether both say the same.
@@ -107,24 +188,13 @@ func sameAsMade(a, b Object) bool {
 	return a.command(Add) == b.command(Add)
 }
 
-// carryOut makes what the kernel does not have.
-func (a *applying) carryOut(ctx context.Context) {
-	looked := a.look(ctx, a.compare(ctx))
-	there := a.make(ctx, func(yield func(int) bool) { a.claimed(yield, looked) })
-	if len(there) > 0 {
-		a.look(ctx, there)()
-		a.make(ctx, slices.Values(there))
-	}
-}
-
 // make makes those of the parts that are needed, and returns those that are there although nobody has looked.
-func (a *applying) make(ctx context.Context, parts iter.Seq[int]) (there []int) {
-	at := make([]int, 0, len(a.parts)) // which of the parts the operations are
-	given := map[string]Object{}       // WireGuard peers that have all their prefixes by then
+func (a *applying) make(ctx context.Context, parts iter.Seq[*part]) (there []*part) {
+	var made []*part             // whose the operations are
+	given := map[string]Object{} // WireGuard peers that have all their prefixes by then
 	errs := a.kernel.Batch(ctx, func(yield func(Op) bool) {
-		for i := range parts {
-			p := &a.parts[i]
-			if !p.needed || a.errs[p.want] != nil {
+		for p := range parts {
+			if !p.needed || p.of.err != nil {
 				continue
 			}
 			op := p.op
@@ -134,39 +204,38 @@ func (a *applying) make(ctx context.Context, parts iter.Seq[int]) (there []int) 
 				}
 				given[p.place] = peer
 			}
-			if at = append(at, i); !yield(op) {
+			if made = append(made, p); !yield(op) {
 				return
 			}
 		}
 	})
-	for i, part := range at {
-		p := &a.parts[part]
+	for i, p := range made {
 		var err error
 		if errs != nil {
 			err = errs[i]
 		}
 		exists := p.op.Verb == Add && err != nil && errors.Is(err, fs.ErrExist)
 		if exists && p.unseen {
-			p.unseen = false
-			there = append(there, part)
+			p.unseen, p.anew = false, false
+			there = append(there, p)
 			continue
 		}
 		if exists {
-			err = a.replace(ctx, p)
+			err = p.replace(ctx, a.kernel)
 		}
 		if err != nil && errors.Is(err, syscall.EINVAL) {
 			err = a.reroute(ctx, p, err)
 		}
 		if p.done = err == nil; !p.done {
-			a.fail(p.want, err)
+			p.of.fail(err)
 		}
 	}
 	return there
 }
 
 // replace puts the part in the place of what came to be there since Compare looked, or what that could not see.
-func (a *applying) replace(ctx context.Context, p *part) error {
-	have, err := a.runs[p.want].listed(ctx, p.op.Object)
+func (p *part) replace(ctx context.Context, k Kernel) error {
+	have, err := p.of.run.listed(ctx, p.op.Object)
 	if err != nil {
 		return err
 	}
@@ -174,7 +243,7 @@ func (a *applying) replace(ctx context.Context, p *part) error {
 	if len(have) > 0 {
 		p.have = have[0]
 	}
-	return a.kernel.Do(ctx, p.op)
+	return k.Do(ctx, p.op)
 }
 
 // reroute makes an IPv6 route over another link than the one that has led to its gateway, which lies within its destination.

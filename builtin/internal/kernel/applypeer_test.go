@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,7 +54,7 @@ func TestAWireGuardPeerThatJoinsOthersIsNotLookedFor(t *testing.T) {
 	before := state(t, k)
 	failing := want(5, 5)
 	failing.Objects = append(failing.Objects, Neigh{IP: neigh.IP, Dev: "nope", Address: station})
-	if errs := s.Apply(t.Context(), []Want{failing}, func(string) bool { return true }); errs == nil {
+	if errs := s.Apply(t.Context(), slices.Values([]Want{failing}), func(string) bool { return true }); errs == nil {
 		t.Error("a neighbour on a link that is not there was made")
 	}
 	if diff := cmp.Diff(before, state(t, k)); diff != "" {

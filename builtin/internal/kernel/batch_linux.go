@@ -10,9 +10,12 @@ import (
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
+// ahead is how many datagrams may wait for the kernel. With fewer, it waits for us more often.
+const ahead = 3
+
 // Batch is part of Kernel. While the kernel works on a datagram of requests, the next one is made.
 func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
-	b := batch{s: s, ctx: ctx, numbers: s.numbers(), errs: map[int]error{}}
+	b := batch{s: s, ctx: ctx, numbers: s.numbers(), limit: datagramSize / 8, errs: map[int]error{}}
 	b.numbers.scratch = make(attrs, 0, attrSize)
 	for op := range ops {
 		switch o := op.Object.(type) {
@@ -51,6 +54,7 @@ type batch struct {
 	ctx     context.Context
 	numbers numbers
 	count   int       // operations so far
+	limit   int       // bytes of the one that is filled; the first is small, so that the kernel soon has something to do
 	filling *datagram // requests that wait to be sent, nil for none
 	peers   []Op      // of one device, that wait to be changed at once
 	sender  errgroup.Group
@@ -63,7 +67,7 @@ type batch struct {
 // add puts an operation that is one request with those that wait. Operations in a datagram are one behind the other.
 func (b *batch) add(op Op) {
 	m, err := b.numbers.request(op)
-	if err != nil || !b.filling.hasRoom(m, b.s.changes.most) {
+	if err != nil || !b.filling.hasRoom(m, b.s.changes.most, b.limit) {
 		b.send()
 	}
 	if err != nil {
@@ -84,7 +88,7 @@ func (b *batch) send() {
 		return
 	}
 	if b.full == nil {
-		full := make(chan *datagram, 1)
+		full := make(chan *datagram, ahead)
 		b.full = full
 		b.sender.Go(func() error {
 			for d := range full {
@@ -95,6 +99,7 @@ func (b *batch) send() {
 	}
 	b.full <- b.filling
 	b.filling = nil
+	b.limit = min(2*b.limit, datagramSize)
 }
 
 // finish returns when nothing waits any more.

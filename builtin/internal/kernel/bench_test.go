@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -148,7 +149,7 @@ func BenchmarkRepair(b *testing.B) {
 				}
 				wants = append(wants, w)
 			}
-			if errs := scopes.Apply(b.Context(), wants, func(string) bool { return false }); errs != nil {
+			if errs := scopes.Apply(b.Context(), slices.Values(wants), func(string) bool { return false }); errs != nil {
 				b.Fatal(errs)
 			}
 			ctx, cancel := context.WithCancel(b.Context())

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -150,25 +149,50 @@ type tableComparison struct {
 	found []Difference
 }
 
-// ask lists the table, anew when it changed meanwhile, and takes in what is there.
+// ask lists the table and takes in what is there.
 func (t *tableComparison) ask(over *socket) error {
-	const tries = 10
-	for try := 1; ; try++ {
-		torn, err := over.ask(t.message(), t.take)
-		if err != nil && !missing(err) { // a table that never had a route is not there
-			return err
-		}
-		if !torn || try == tries {
-			return nil
-		}
+	return over.askWhole(t.message(), t.take, func() {
 		t.found = nil
 		for i := range t.objects {
 			if t.seats.rows[i].table == t.question {
 				t.seen[i] = false
 			}
 		}
+	})
+}
+
+// askWhole asks for a whole table, anew when it changed meanwhile, after forget was called.
+func (c *socket) askWhole(question message, visit func([]byte), forget func()) error {
+	const tries = 10
+	for try := 1; ; try++ {
+		torn, err := c.ask(question, visit)
+		if err != nil && !missing(err) { // a table that never had a route is not there
+			return err
+		}
+		if !torn || try == tries {
+			return nil
+		}
+		forget()
 		time.Sleep(time.Duration(try) * time.Millisecond)
 	}
+}
+
+// Rivals is part of Kernel. Of a route that is none, all that is read is its row.
+func (s *system) Rivals(ctx context.Context, most int) (rivals []Route, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	names := s.names()
+	err = s.lists[0].askWhole(question{unix.RTM_GETROUTE, unix.AF_INET, mainTable}.message(), func(m []byte) {
+		have := routeRowOf(m)
+		if have.other || have.bits == 0 || len(rivals) > most || have.number >= uint32(spreadMetric(have.prefix())) {
+			return
+		}
+		if r := readRoute(m, names); r.isRival() {
+			rivals = append(rivals, r)
+		}
+	}, func() { rivals = nil })
+	return rivals, err
 }
 
 // take takes in one message of a list.
@@ -189,7 +213,7 @@ func (t *tableComparison) take(m []byte) {
 		return
 	}
 	under := have.seat
-	under.number = uint32(spreadMetric(netip.PrefixFrom(under.to.addr(), int(under.bits))))
+	under.number = uint32(spreadMetric(under.prefix()))
 	if i, ok := t.seats.find(&under); ok && have.number < under.number {
 		over := readRoute(m, t.names)
 		if r := t.objects[i].(Route); r.isSpread() && r.isUnder(over) {

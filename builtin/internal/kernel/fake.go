@@ -67,6 +67,17 @@ func (f *Fake) Compare(ctx context.Context, objects []Object) ([]Difference, err
 	return compareLists(ctx, f, objects)
 }
 
+// Rivals is part of Kernel.
+func (f *Fake) Rivals(ctx context.Context, most int) (rivals []Route, err error) {
+	list, err := f.List(ctx, Route{})
+	for _, o := range list {
+		if r := o.(Route); r.isRival() && len(rivals) <= most {
+			rivals = append(rivals, r)
+		}
+	}
+	return rivals, err
+}
+
 // eachOf is a Batch of one after the other.
 func eachOf(ctx context.Context, k interface {
 	Do(context.Context, ...Op) error

@@ -29,6 +29,9 @@ type Kernel interface {
 	// Compare returns what of the objects the kernel does not have as it is described, in their order. It looks at whole
 	// tables, and is for many objects.
 	Compare(context.Context, []Object) ([]Difference, error)
+	// Rivals returns the routes of the main table that packets take instead of a route to the same prefix that Spread has given its
+	// metric. If they are more than most it returns so many and one.
+	Rivals(ctx context.Context, most int) ([]Route, error)
 	// Lookup returns the route that the packet takes, as ip route get does: its only hop says how they leave,
 	// and its type is local when they stay here. Without a way there the error is fs.ErrNotExist.
 	Lookup(ctx context.Context, q Query) (Route, error)

@@ -130,24 +130,6 @@ func (l *ledger) write(entries []*entry) error {
 	return l.journal.Append(l.records...)
 }
 
-// makeRoom makes it cheaper to own as many more places, in as many more scopes.
-func (l *ledger) makeRoom(places, scopes int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.entries, l.scopes = withRoom(l.entries, places), withRoom(l.scopes, scopes)
-}
-
-// withRoom is the map with room for as many more, if they are many: it would move what it has again and again.
-func withRoom[V any](m map[string]V, more int) map[string]V {
-	const many = 100
-	if more <= max(many, len(m)) {
-		return m
-	}
-	larger := make(map[string]V, len(m)+more)
-	maps.Copy(larger, m)
-	return larger
-}
-
 // free makes nobody the owner of the place.
 func (l *ledger) free(place string) {
 	l.drop(place)
@@ -208,7 +190,9 @@ func (l *ledger) set(e *entry) {
 		of[slices.Index(of, was)] = e
 		l.uncount(was)
 	} else {
-		l.unset(e.place)
+		if was != nil {
+			l.unset(e.place)
+		}
 		l.entries[e.place] = e
 		if of == nil {
 			of = make([]*entry, 0, 3) // what a peer of vxlan has

@@ -54,6 +54,11 @@ func (r Route) isSpread() bool {
 	return r.Protocol == Protocol && r.Metric != 0 && r.Dst.Addr().Is4() && r.Dst.Bits() > 0 && r.Metric == spreadMetric(r.Dst)
 }
 
+// isRival reports whether there can be spread routes under this one.
+func (r Route) isRival() bool {
+	return r.Dst.Addr().Is4() && r.Dst.Bits() > 0 && Spread(r).isUnder(r)
+}
+
 // isUnder reports whether packets take the other route rather than this one, which is spread: what somebody makes without a
 // metric, as flannel does, wins over any that has one.
 func (r Route) isUnder(o Route) bool {

@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/json"
 	"strconv"
+	"strings"
 )
 
 // A record is one line of the file: an object that a scope has come to own, or a place that nobody owns any more.
@@ -164,9 +165,17 @@ func (f FDB) appendJSON(b []byte) (_ []byte, ok bool) {
 // isBare reports whether the text stands in JSON as it is.
 func isBare(text string) bool {
 	for i := range len(text) {
-		if c := text[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+		if !bare[text[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// bare are the characters that package json leaves as they are.
+var bare = func() (bare [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		bare[c] = !strings.ContainsRune(`"\<>&`, c)
+	}
+	return bare
+}()

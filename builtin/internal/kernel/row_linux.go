@@ -101,6 +101,9 @@ func routeSeat(dst netip.Prefix, table, metric int) seat {
 	return seat{table: question{unix.RTM_GETROUTE, family(dst.Addr()), uint32(table)}, to: addressOf(dst.Addr()), bits: uint8(dst.Bits()), number: uint32(metric)}
 }
 
+// prefix is a route's.
+func (s *seat) prefix() netip.Prefix { return netip.PrefixFrom(s.to.addr(), int(s.bits)) }
+
 func routeRowOf(m []byte) row {
 	r := row{kind: m[7], protocol: m[5], other: m[2] != 0 || m[3] != 0} // source prefix, type of service
 	r.table = question{unix.RTM_GETROUTE, m[0], uint32(m[4])}

@@ -49,19 +49,21 @@ func newScopes(k Kernel, ledgerPath string, now journal.Life, log *slog.Logger) 
 
 // Begin opens a run in the scope of that name. The run ends with one of Undo, Keep, Sweep and Clear; until then no other
 // may be open in the scope.
-func (s *Scopes) Begin(scope string) *Run { return &s.beginAll([]Want{{Scope: scope}})[0] }
+func (s *Scopes) Begin(scope string) *Run {
+	r := &Run{scope: scope}
+	s.beginAll([]*Run{r})
+	return r
+}
 
-// beginAll is Begin for the scope of each Want.
-func (s *Scopes) beginAll(wants []Want) []Run {
-	runs := make([]Run, len(wants))
-	for i, w := range wants {
-		s.forget(w.Scope)
-		runs[i].scopes, runs[i].scope = s, w.Scope
+// beginAll opens the runs in their scopes.
+func (s *Scopes) beginAll(runs []*Run) {
+	for _, r := range runs {
+		s.forget(r.scope)
+		r.scopes = s
 	}
 	s.mending.Lock() // a run must not begin amid what is put back of its scope
+	defer s.mending.Unlock()
 	s.watch.began(runs)
-	s.mending.Unlock()
-	return runs
 }
 
 // forget tells the journal what runs in the scope have freed. It was not told when they ended: whoever began them first has to

@@ -61,9 +61,9 @@ type datagram struct {
 	first int  // which of the batch's operations the first one is
 }
 
-// hasRoom reports whether one more request would not be too many, which it is in none that there is.
-func (d *datagram) hasRoom(m message, most int) bool {
-	return d == nil || d.requests < most && len(d.bytes)+m.size() <= datagramSize
+// hasRoom reports whether one more request would not be too many, or too many bytes, which it is in none that there is.
+func (d *datagram) hasRoom(m message, most, limit int) bool {
+	return d == nil || d.requests < most && len(d.bytes)+m.size() <= limit
 }
 
 func (d *datagram) put(m message) {

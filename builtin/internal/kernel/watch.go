@@ -102,13 +102,11 @@ func (w *watch) isBack(places []string) {
 	}
 }
 
-func (w *watch) began(runs []Run) {
+func (w *watch) began(runs []*Run) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.runs = withRoom(w.runs, len(runs))
-	for i := range runs {
-		scope := runs[i].scope
-		w.runs[scope] = ran{w.runs[scope].times + 1, true}
+	for _, r := range runs {
+		w.runs[r.scope] = ran{w.runs[r.scope].times + 1, true}
 	}
 }
 
