@@ -40,7 +40,6 @@ func (s *Scopes) Apply(ctx context.Context, wants iter.Seq[Want], inUse func(sco
 type applying struct {
 	*Scopes
 	inUse    func(scope string) bool
-	about    int        // how many targets there will be
 	blocks   [][]target // in the order of their Wants
 	later    []*part    // those that are to be looked for before they are made
 	over     []overPart
