@@ -50,7 +50,7 @@ func (n numbers) addr(verb Verb, a Addr) (message, error) {
 		info = binary.NativeEndian.AppendUint32(info, a.Life.Valid)
 		list.put(unix.IFA_CACHEINFO, append(info, make([]byte, 8)...))
 	}
-	return request(verb, unix.RTM_NEWADDR, unix.RTM_DELADDR, header, list), nil
+	return request(verb, unix.RTM_NEWADDR, unix.RTM_DELADDR, header.Serialize(), list), nil
 }
 
 // listAddrs lists the addresses of one link, or of all, in one family or both.

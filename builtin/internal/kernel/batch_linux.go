@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
 
@@ -16,7 +17,7 @@ const ahead = 3
 // Batch is part of Kernel. While the kernel works on a datagram of requests, the next one is made.
 func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
 	b := batch{s: s, ctx: ctx, numbers: s.numbers(), limit: datagramSize / 8, errs: map[int]error{}}
-	b.numbers.scratch = make(attrs, 0, attrSize)
+	b.numbers.scratch = new(scratch)
 	for op := range ops {
 		switch o := op.Object.(type) {
 		case Addr, Route, Rule, Neigh, FDB, VLAN:
@@ -178,20 +179,32 @@ func (n numbers) request(op Op) (message, error) {
 type numbers struct {
 	system  *system
 	known   map[string]int
-	scratch attrs // memory for the attributes of a request, which are the next one's afterwards; nil has them allocated
+	scratch *scratch // nil has the parts of a request allocated
 }
 
-// attrSize is how many bytes the attributes of most requests take at most.
-const attrSize = 64
+// A scratch is memory for the parts of a request, which are the next one's afterwards.
+type scratch struct {
+	header [unix.SizeofRtMsg]byte
+	attrs  [64]byte // most requests take no more
+}
 
 func (s *system) numbers() numbers { return numbers{s, map[string]int{"": 0}, nil} }
 
 // attrs are none yet, with room for those of a request.
 func (n numbers) attrs() attrs {
 	if n.scratch == nil {
-		return make(attrs, 0, attrSize)
+		return nil
 	}
-	return n.scratch[:0]
+	return n.scratch.attrs[:0]
+}
+
+// header is the bytes of an rtmsg or an ndmsg, which are as many, all zero.
+func (n numbers) header() []byte {
+	if n.scratch == nil {
+		return make([]byte, unix.SizeofRtMsg)
+	}
+	clear(n.scratch.header[:])
+	return n.scratch.header[:]
 }
 
 func (n numbers) of(name string) (int, error) {

@@ -76,8 +76,11 @@ func (n *Neigh) flags() []neighFlag {
 // neighbour is a request about a neighbour or an FDB entry, which the kernel keeps behind one message.
 func (n numbers) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs) (message, error) {
 	index, err := n.of(dev)
-	header.Index = uint32(index)
-	return request(verb, unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, &header, a), err
+	native, b := binary.NativeEndian, n.header()
+	b[0], b[10], b[11] = header.Family, header.Flags, header.Type
+	native.PutUint32(b[4:], uint32(index))
+	native.PutUint16(b[8:], header.State)
+	return request(verb, unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, b, a), err
 }
 
 func (n numbers) fdb(verb Verb, f FDB) (message, error) {

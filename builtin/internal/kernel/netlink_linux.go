@@ -165,11 +165,11 @@ func creation(verb Verb) int {
 }
 
 // request is what makes or changes something, or deletes it, as the verb says.
-func request(verb Verb, making, deleting int, header nl.NetlinkRequestData, a attrs) message {
+func request(verb Verb, making, deleting int, header []byte, a attrs) message {
 	if verb == Del {
-		return newMessage(deleting, 0, header, a)
+		return message{deleting, unix.NLM_F_REQUEST, header, a}
 	}
-	return newMessage(making, creation(verb), header, a)
+	return message{making, unix.NLM_F_REQUEST | creation(verb), header, a}
 }
 
 // send carries out one request and waits for the kernel's word.

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"net/netip"
 
 	"github.com/vishvananda/netlink/nl"
@@ -28,12 +29,14 @@ func (n numbers) route(verb Verb, r Route) (message, error) {
 	if len(r.Hops) == 1 && r.Hops[0].Onlink {
 		header.Flags |= unix.RTNH_F_ONLINK
 	}
-	return request(verb, unix.RTM_NEWROUTE, unix.RTM_DELROUTE, header, list), err
+	b := n.header()
+	copy(b, []byte{header.Family, header.Dst_len, header.Src_len, header.Tos, header.Table, header.Protocol, header.Scope, header.Type})
+	binary.NativeEndian.PutUint32(b[8:], header.Flags)
+	return request(verb, unix.RTM_NEWROUTE, unix.RTM_DELROUTE, b, list), err
 }
 
 // routeHeader fills in what ip would. A deletion leaves out what is not said, so that it matches any.
-func routeHeader(verb Verb, r Route) (*nl.RtMsg, error) {
-	header := nl.NewRtDelMsg()
+func routeHeader(verb Verb, r Route) (header unix.RtMsg, err error) {
 	header.Family = family(r.Dst.Addr())
 	header.Dst_len = uint8(r.Dst.Bits())
 	header.Tos = uint8(r.TOS)
@@ -47,9 +50,8 @@ func routeHeader(verb Verb, r Route) (*nl.RtMsg, error) {
 	}
 	kind := unix.RTN_UNSPEC
 	if r.Type != "" {
-		var err error
 		if kind, err = routeTypes.number(r.Type); err != nil {
-			return nil, err
+			return header, err
 		}
 	}
 	header.Type, header.Protocol = uint8(kind), uint8(r.Protocol)
@@ -65,7 +67,7 @@ func routeHeader(verb Verb, r Route) (*nl.RtMsg, error) {
 	if r.Scope != "" {
 		scope, err := scopes.number(r.Scope)
 		if err != nil {
-			return nil, err
+			return header, err
 		}
 		header.Scope = uint8(scope)
 	}

@@ -71,7 +71,7 @@ func ruleRequest(verb Verb, r Rule) (message, error) {
 	} else {
 		a.u32(unix.FRA_TABLE, table)
 	}
-	return request(verb, unix.RTM_NEWRULE, unix.RTM_DELRULE, header, a), nil
+	return request(verb, unix.RTM_NEWRULE, unix.RTM_DELRULE, header.Serialize(), a), nil
 }
 
 // selectors puts what else packets are chosen by, and what becomes of them.
