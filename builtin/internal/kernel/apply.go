@@ -53,6 +53,7 @@ type target struct {
 	Want
 	run   Run
 	parts []part // one for each object
+	anew  bool   // the scope owned nothing
 	err   error  // why it failed
 }
 
@@ -63,10 +64,10 @@ type part struct {
 	place   string // known once it is claimed
 	was     *entry // what was owned there then; nil for nothing
 	have    Object // what the kernel had there; nil for nothing
-	anew    bool   // the scope owned nothing
 	claimed bool
 	needed  bool // the kernel does not have it
 	unseen  bool // whether it does was not looked at: if so, it will say
+	there   bool // it has said so
 	done    bool
 }
 
@@ -98,11 +99,14 @@ func (t *target) fail(err error) {
 
 // uncover deletes the routes that hide one, now that it is there: packets go from one to the other without a gap.
 func (a *applying) uncover(ctx context.Context) {
+	gone := map[string]bool{} // to delete a route twice, having no metric, would delete the one that it hid
 	for _, o := range a.over {
-		if o.of.err != nil {
+		had := Op{Add, o.have}.String()
+		if o.of.err != nil || gone[had] {
 			continue
 		}
-		a.log.Info("route of somebody else to a peer's subnet is replaced", "had", Op{Add, o.have}.String(), "scope", o.of.Scope)
+		gone[had] = true
+		a.log.Info("route of somebody else to a peer's subnet is replaced", "had", had, "scope", o.of.Scope)
 		if err := a.kernel.Do(ctx, Op{Del, o.have}); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			o.of.fail(err)
 		}

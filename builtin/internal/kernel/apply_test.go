@@ -310,6 +310,22 @@ func TestBlocksOfWantsGrow(t *testing.T) {
 	}
 }
 
+// A ledger that was lost while flannel ran again leaves both routes: ours is not deleted with the one that hides it.
+func TestApplyKeepsARouteThatIsThereUnderAnother(t *testing.T) {
+	for _, n := range []int{1, 60} {
+		eachKernel(t, func(t *testing.T, k Kernel) {
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			wants := wantsOf(n)
+			ours := wants[0].Objects[2].(Route)
+			do(t, k, Op{Add, ours}, Op{Add, route(ours, func(r *Route) { r.Metric, r.Protocol = 0, 0 })})
+			apply(t, scopesOn(t, k, ""), wants...)
+			if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
+				t.Errorf("%d: state (-want +got):\n%s", n, diff)
+			}
+		})
+	}
+}
+
 // Of very many routes that hide others it is cheaper to look for those that are wanted.
 func TestApplyReplacesRoutesWithoutAMetricAmongVeryMany(t *testing.T) {
 	k := NewFake()

@@ -10,6 +10,9 @@ import (
 // isLikelyNew reports whether the kernel most likely has none of what the target wants, and says so if it has: the scope owned nothing
 // before, and a second route, neighbour or FDB entry in one place is refused. It notes the routes that hide the target's.
 func (a *applying) isLikelyNew(ctx context.Context, t *target) bool {
+	if !t.anew {
+		return false
+	}
 	var over []overPart
 	for i := range t.parts {
 		switch o := t.parts[i].op.Object.(type) {
@@ -30,9 +33,6 @@ func (a *applying) isLikelyNew(ctx context.Context, t *target) bool {
 				}
 			}
 		default:
-			return false
-		}
-		if !t.parts[i].anew {
 			return false
 		}
 	}
@@ -76,7 +76,7 @@ func (a *applying) compare(ctx context.Context) {
 			p.op.Verb, p.needed, peers = Set, true, true
 			continue
 		case Neigh, FDB:
-			if p.anew {
+			if p.of.anew && !p.there {
 				p.needed, p.unseen = true, true
 				continue
 			}

@@ -21,6 +21,14 @@ const (
 // claimed yields the parts that are to be made without a look first, once their scopes own them and the journal was told; the others
 // it puts by. What comes next is asked for, claimed and written down while the kernel makes what came before.
 func (a *applying) claimed(ctx context.Context, wants iter.Seq[Want], yield func(*part) bool) {
+	take := func(wants []Want, many bool) bool {
+		for _, p := range a.claim(ctx, wants, many) {
+			if !yield(p) {
+				return false
+			}
+		}
+		return true
+	}
 	var waiting []Want
 	objects := 0
 	for w := range wants {
@@ -29,19 +37,13 @@ func (a *applying) claimed(ctx context.Context, wants iter.Seq[Want], yield func
 			continue
 		}
 		for some := range growing(waiting, len(a.blocks)) {
-			for _, p := range a.claim(ctx, some, true) {
-				if !yield(p) {
-					return
-				}
+			if !take(some, true) {
+				return
 			}
 		}
 		waiting, objects = waiting[:0], 0
 	}
-	for _, p := range a.claim(ctx, waiting, len(a.blocks) > 0) {
-		if !yield(p) {
-			return
-		}
-	}
+	take(waiting, len(a.blocks) > 0)
 }
 
 // growing yields the Wants in blocks, of which the first of all are small.
@@ -74,10 +76,10 @@ func (a *applying) claim(ctx context.Context, wants []Want, many bool) (atOnce [
 	}
 	for i := range targets {
 		t := &targets[i]
-		anew := many && t.err == nil && a.isLikelyNew(ctx, t)
+		likelyNew := many && t.err == nil && a.isLikelyNew(ctx, t)
 		for j := range t.parts {
 			p := &t.parts[j]
-			if anew {
+			if likelyNew {
 				p.needed, p.unseen = true, true
 				atOnce = append(atOnce, p)
 			} else {
@@ -106,9 +108,9 @@ func (a *applying) begin(wants []Want) []target {
 		n := len(t.Objects)
 		t.run.touched.few, places = places[:0:n], places[n:]
 		t.parts, parts = parts[:n:n], parts[n:]
-		anew := !a.ledger.owns(t.Scope)
+		t.anew = !a.ledger.owns(t.Scope)
 		for j, o := range t.Objects {
-			t.parts[j] = part{of: t, op: Op{Add, o}, anew: anew}
+			t.parts[j] = part{of: t, op: Op{Add, o}}
 		}
 	}
 	return targets
@@ -216,7 +218,7 @@ func (a *applying) make(ctx context.Context, parts iter.Seq[*part]) (there []*pa
 		}
 		exists := p.op.Verb == Add && err != nil && errors.Is(err, fs.ErrExist)
 		if exists && p.unseen {
-			p.unseen, p.anew = false, false
+			p.unseen, p.there = false, true
 			there = append(there, p)
 			continue
 		}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -151,30 +150,14 @@ type tableComparison struct {
 
 // ask lists the table and takes in what is there.
 func (t *tableComparison) ask(over *socket) error {
-	return over.askWhole(t.message(), t.take, func() {
+	return present(over.askWhole(t.message(), t.take, func() {
 		t.found = nil
 		for i := range t.objects {
 			if t.seats.rows[i].table == t.question {
 				t.seen[i] = false
 			}
 		}
-	})
-}
-
-// askWhole asks for a whole table, anew when it changed meanwhile, after forget was called.
-func (c *socket) askWhole(question message, visit func([]byte), forget func()) error {
-	const tries = 10
-	for try := 1; ; try++ {
-		torn, err := c.ask(question, visit)
-		if err != nil && !missing(err) { // a table that never had a route is not there
-			return err
-		}
-		if !torn || try == tries {
-			return nil
-		}
-		forget()
-		time.Sleep(time.Duration(try) * time.Millisecond)
-	}
+	}))
 }
 
 // Rivals is part of Kernel. Of a route that is none, all that is read is its row.
@@ -192,7 +175,15 @@ func (s *system) Rivals(ctx context.Context, most int) (rivals []Route, err erro
 			rivals = append(rivals, r)
 		}
 	}, func() { rivals = nil })
-	return rivals, err
+	return rivals, present(err)
+}
+
+// present is the error of asking for a table, nil for that of one that is not there since it never had a route.
+func present(err error) error {
+	if missing(err) {
+		return nil
+	}
+	return err
 }
 
 // take takes in one message of a list.

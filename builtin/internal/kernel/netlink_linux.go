@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -177,26 +176,18 @@ func (s *system) send(kind, flags int, header nl.NetlinkRequestData, a attrs) er
 	return s.changes.carry(newMessage(kind, flags, header, a))
 }
 
-// dump calls visit with each answer to a question. The kernel says when a table changed while it was being read: the table
-// is then read again, a few times before what there is has to do.
+// dump calls visit with each answer to a question, once all are there.
 func (s *system) dump(kind, flags int, header nl.NetlinkRequestData, a attrs, visit func([]byte)) error {
-	const tries = 10
-	question := newMessage(kind, flags, header, a)
-	for try := 1; ; try++ {
-		var answers [][]byte
-		torn, err := s.lists[0].ask(question, func(m []byte) { answers = append(answers, slices.Clone(m)) })
-		if err != nil {
-			return err
-		}
-		if torn && try < tries {
-			time.Sleep(time.Duration(try) * time.Millisecond)
-			continue
-		}
-		for _, a := range answers {
-			visit(a)
-		}
-		return nil
+	var answers [][]byte
+	err := s.lists[0].askWhole(newMessage(kind, flags, header, a), func(m []byte) { answers = append(answers, slices.Clone(m)) },
+		func() { answers = nil })
+	if err != nil {
+		return err
 	}
+	for _, a := range answers {
+		visit(a)
+	}
+	return nil
 }
 
 // index is the number of the link of that name, 0 for no name. It costs one ioctl, far less than a request.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -238,6 +239,20 @@ func (c *socket) ask(question message, visit func([]byte)) (torn bool, err error
 		})
 	}
 	return torn, err
+}
+
+// askWhole is ask for a whole table. The kernel says when that changed while it was being read: it is then read again, after forget was
+// called, a few times before what there is has to do.
+func (c *socket) askWhole(question message, visit func([]byte), forget func()) error {
+	const tries = 10
+	for try := 1; ; try++ {
+		torn, err := c.ask(question, visit)
+		if err != nil || !torn || try == tries {
+			return err
+		}
+		forget()
+		time.Sleep(time.Duration(try) * time.Millisecond)
+	}
 }
 
 // A header is what is of interest in an nlmsghdr.
