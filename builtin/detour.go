@@ -277,7 +277,7 @@ func (d *detour) announced() kernel.PublicKey {
 }
 
 // takeUp makes a key that waits that of the node at once where there are no links yet that it could be in use on.
-func (b *planned) takeUp(n native.Node) error {
+func (b *planned) takeUp(n *native.Node) error {
 	if b.detour == nil || b.set.rehearsal != nil {
 		return nil
 	}
@@ -293,7 +293,7 @@ func (b *planned) takeUp(n native.Node) error {
 }
 
 // data is what the others are told of this node.
-func (b *planned) data(n native.Node) (hooks.Data, error) {
+func (b *planned) data(n *native.Node) (hooks.Data, error) {
 	if b.detour == nil {
 		return b.plan.Data(n)
 	}

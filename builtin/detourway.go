@@ -103,7 +103,7 @@ func (d *detour) expect(ctx context.Context, nexts map[string]wireguard.Next) {
 		if way == nil && d.own == (kernel.PublicKey{}) && next == (wireguard.Next{}) || way != nil && way.lease.Equal(*peer.lease) {
 			continue
 		}
-		peers, routes, err := d.plan.Detoured(node, *peer.lease)
+		peers, routes, err := d.plan.Detoured(node, peer.lease)
 		if err != nil { // nor is it a peer otherwise
 			d.log.Debug("peer cannot be on the detour", "subnet", scope, "err", err)
 			continue

@@ -73,7 +73,7 @@ func (b *planned) rerouted(ctx context.Context, told map[string]string) (scopes 
 	b.mu.Unlock()
 	n := b.lastNode(ctx)
 	for scope, peer := range peers {
-		objects, err := b.plan.Peer(n, *peer.lease)
+		objects, err := b.plan.Peer(n, peer.lease)
 		if err != nil {
 			b.log.Warn("way to peer is not known", "subnet", scope, "err", err)
 			continue
@@ -103,7 +103,7 @@ func (b *planned) isMade(scope string, objects []kernel.Object) bool {
 }
 
 // lastNode is what the plan was told of the node at the last PostStartup.
-func (b *planned) lastNode(ctx context.Context) native.Node {
+func (b *planned) lastNode(ctx context.Context) *native.Node {
 	b.mu.Lock()
 	call := b.call
 	b.mu.Unlock()

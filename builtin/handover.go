@@ -65,7 +65,7 @@ func (s *Set) clearAside(ctx context.Context) error {
 }
 
 // meetPeers makes the links before the lease tells of them: peers that have made theirs already send as soon as they read it.
-func (b *planned) meetPeers(ctx context.Context, node native.Node) error {
+func (b *planned) meetPeers(ctx context.Context, node *native.Node) error {
 	links, err := b.plan.Links(node)
 	if err != nil {
 		return err

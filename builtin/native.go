@@ -81,15 +81,15 @@ func keyPath(o BackendOptions) string { return filepath.Join(o.Dir, wireguard.Ke
 // A plan says what the kernel is to have, and what the other nodes are to know of it.
 type plan interface {
 	// Check refuses what Node would refuse for any lease.
-	Check(native.Node) error
+	Check(*native.Node) error
 	// Data is known before the node has its lease.
-	Data(native.Node) (hooks.Data, error)
+	Data(*native.Node) (hooks.Data, error)
 	// Links is what of Node can be made without a lease.
-	Links(native.Node) ([]kernel.Object, error)
+	Links(*native.Node) ([]kernel.Object, error)
 	// Node is what the node itself needs, each object after those it rests on.
-	Node(native.Node) ([]kernel.Object, error)
+	Node(*native.Node) ([]kernel.Object, error)
 	// Peer is what it takes to reach the peer, likewise. The peer is of the same type, and shares a family with the node.
-	Peer(native.Node, lease.Lease) ([]kernel.Object, error)
+	Peer(*native.Node, *lease.Lease) ([]kernel.Object, error)
 	// Exclusive is that of the Backend.
 	Exclusive() []string
 }
@@ -115,7 +115,7 @@ type planned struct {
 }
 
 // Check is part of Backend.
-func (b *planned) Check(n hooks.Node) error { return b.plan.Check(native.Node{Node: n}) }
+func (b *planned) Check(n hooks.Node) error { return b.plan.Check(&native.Node{Node: n}) }
 
 // sinceOf is since when the peer has been added as this lease says.
 func (l livePeer) sinceOf(peer *lease.Lease, now time.Time) time.Time {
@@ -246,13 +246,13 @@ func (b *planned) Exclusive() []string { return b.plan.Exclusive() }
 func (b *planned) MTU() int { return int(b.mtu.Load()) }
 
 // node is what a plan may know during one hook.
-func (b *planned) node(ctx context.Context, call hooks.Call) native.Node {
+func (b *planned) node(ctx context.Context, call hooks.Call) *native.Node {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := b.found
 	n.Node, n.Reason = call.Node, call.Reason
 	n.Lookup = func(to netip.Addr) (kernel.Route, error) { return b.set.kernel.Lookup(ctx, kernel.Query{To: to}) }
-	return n
+	return &n
 }
 
 func smallestMTU(objects []kernel.Object) (mtu int) {

@@ -15,7 +15,7 @@ import (
 const keyInterval = 500 * time.Millisecond
 
 // devices are the WireGuard devices of the plan, with the key that the node has now.
-func (b *planned) devices(n native.Node) []kernel.Device {
+func (b *planned) devices(n *native.Node) []kernel.Device {
 	objects, err := b.plan.Links(n)
 	if err != nil {
 		b.log.Debug("the node's key is not known", "err", err) // its hooks will say so
@@ -50,7 +50,7 @@ func (b *planned) followKey(ctx context.Context, tell func([]string)) error {
 }
 
 // noteKey notes the key that the peers are about to be told.
-func (b *planned) noteKey(n native.Node) {
+func (b *planned) noteKey(n *native.Node) {
 	devices := b.devices(n)
 	b.mu.Lock()
 	defer b.mu.Unlock()

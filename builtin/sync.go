@@ -44,7 +44,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	wants := func(yield func(kernel.Want) bool) {
 		for i, peer := range peers {
 			scopes[i] = peer.String()
-			objects, err := b.peer(node, *peer)
+			objects, err := b.peer(node, peer)
 			if err != nil {
 				errs[i] = hooks.SetAside{Reason: err}
 				continue
@@ -127,7 +127,7 @@ func (b *planned) earlierKeys(w kernel.Want) (peers []kernel.Object) {
 	return peers
 }
 
-func (b *planned) peer(n native.Node, peer lease.Lease) ([]kernel.Object, error) {
+func (b *planned) peer(n *native.Node, peer *lease.Lease) ([]kernel.Object, error) {
 	if !strings.EqualFold(peer.BackendType, b.kind) {
 		return nil, fmt.Errorf("its backend is %q, and this node's is %q", peer.BackendType, b.kind)
 	}

@@ -90,13 +90,13 @@ func fateOf(have, want kernel.Link) LinkFate {
 }
 
 // compare looks which of the peers' objects are there already, a route of another metric among them.
-func (r *Rehearsal) compare(ctx context.Context, b *planned, n native.Node, peers []lease.Lease) ([]PeerFate, error) {
+func (r *Rehearsal) compare(ctx context.Context, b *planned, n *native.Node, peers []lease.Lease) ([]PeerFate, error) {
 	fates := make([]PeerFate, len(peers))
 	var all []kernel.Object
 	var of []int // which peers' they are
-	for i, peer := range peers {
-		objects, err := b.peer(n, peer)
-		fates[i].Lease, fates[i].Err = peer, err
+	for i := range peers {
+		objects, err := b.peer(n, &peers[i])
+		fates[i].Lease, fates[i].Err = peers[i], err
 		for _, o := range objects {
 			all, of = append(all, o), append(of, i)
 		}

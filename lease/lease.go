@@ -89,12 +89,13 @@ func (p Path) equal(o Path) bool {
 
 // String is the subnets in use, joined by a comma: "10.50.7.0/24" or "10.50.7.0/24,fd00:7::/64".
 func (l Lease) String() string {
-	var text string
+	var room [2 * 44]byte // for the longest of both families
+	text := room[:0]
 	for p := range l.Paths() {
-		if text != "" {
-			text += ","
+		if len(text) > 0 {
+			text = append(text, ',')
 		}
-		text += p.Subnet.String()
+		text = p.Subnet.AppendTo(text)
 	}
-	return text
+	return string(text)
 }

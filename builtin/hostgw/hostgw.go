@@ -29,7 +29,7 @@ func Parse(raw json.RawMessage) (Plan, error) {
 }
 
 // Check refuses IPv6 on a node without an IPv6 address: the kernel has no IPv4 gateways for it.
-func (Plan) Check(n native.Node) error {
+func (Plan) Check(n *native.Node) error {
 	if n.Uses(native.IPv6) && n.Under(native.IPv6) != native.IPv6 {
 		return errNeedsV6
 	}
@@ -39,19 +39,19 @@ func (Plan) Check(n native.Node) error {
 var errNeedsV6 = errors.New("IPv6 subnets need an IPv6 address of each node, since host-gw has no tunnel (types vxlan and wireguard do not)")
 
 // Data is empty: a node's public address says all.
-func (Plan) Data(native.Node) (hooks.Data, error) { return hooks.Data{}, nil }
+func (Plan) Data(*native.Node) (hooks.Data, error) { return hooks.Data{}, nil }
 
 // Links are none.
-func (Plan) Links(native.Node) ([]kernel.Object, error) { return nil, nil }
+func (Plan) Links(*native.Node) ([]kernel.Object, error) { return nil, nil }
 
 // Node is nothing.
-func (Plan) Node(native.Node) ([]kernel.Object, error) { return nil, nil }
+func (Plan) Node(*native.Node) ([]kernel.Object, error) { return nil, nil }
 
 // Peer is a route for each of the peer's subnets. Where the two nodes have IPv6 addresses alone, IPv4 goes by an IPv6 gateway.
-func (Plan) Peer(n native.Node, peer lease.Lease) (routes []kernel.Object, err error) {
+func (Plan) Peer(n *native.Node, peer *lease.Lease) (routes []kernel.Object, err error) {
 	for p := range n.Halves(peer) {
-		way, err := n.WayOut(&peer, &p)
-		if err == nil && native.FamilyOf(p) == native.IPv6 && way.PublicIP.Is4() {
+		way, err := n.WayOut(peer, p)
+		if err == nil && native.FamilyOf(*p) == native.IPv6 && way.PublicIP.Is4() {
 			err = errNeedsV6
 		}
 		if err != nil {

@@ -17,7 +17,7 @@ func TestAPeerIsARouteForEachFamily(t *testing.T) {
 			"ip route add fd50:0:0:7::/64 via 2001:db8::7 dev eth0 proto 111\n",
 	} {
 		t.Run(families.String(), func(t *testing.T) {
-			objects, err := Plan{}.Peer(families.Node("host-gw", 1), nativetest.Dual.Lease("host-gw", 7, "", ""))
+			objects, err := Plan{}.Peer(families.Node("host-gw", 1), new(nativetest.Dual.Lease("host-gw", 7, "", "")))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -45,10 +45,10 @@ func TestAPeerThatIsNowhereOrHereIsRefused(t *testing.T) {
 	nowhere, here := nativetest.OnlyV4.Lease("host-gw", 7, "", ""), nativetest.OnlyV4.Lease("host-gw", 7, "", "")
 	nowhere.V4.PublicIP = n.Lease.V6.PublicIP
 	here.V4.PublicIP = n.Lease.V4.PublicIP
-	if _, err := (Plan{}).Peer(n, nowhere); err == nil || err.Error() != "its lease has no public IPv4 address" {
+	if _, err := (Plan{}).Peer(n, &nowhere); err == nil || err.Error() != "its lease has no public IPv4 address" {
 		t.Errorf("nowhere: %v", err)
 	}
-	if _, err := (Plan{}).Peer(n, here); err == nil || err.Error() != "its public address 192.0.2.1 is this node's own" {
+	if _, err := (Plan{}).Peer(n, &here); err == nil || err.Error() != "its public address 192.0.2.1 is this node's own" {
 		t.Errorf("here: %v", err)
 	}
 }

@@ -24,7 +24,7 @@ func TestTheGatewayIsOfAFamilyThatBothNodesHave(t *testing.T) {
 		{nativetest.Dual, nativetest.OnlyV6, nativetest.Dual, sixAsGateway + six},
 		{nativetest.OnlyV4, nativetest.OnlyV6, nativetest.OnlyV4, apart},
 	} {
-		objects, err := Plan{}.Peer(tt.subnets.NodeAt(tt.own, "host-gw", 1), tt.subnets.LeaseAt(tt.peer, "host-gw", 7, "", ""))
+		objects, err := Plan{}.Peer(tt.subnets.NodeAt(tt.own, "host-gw", 1), new(tt.subnets.LeaseAt(tt.peer, "host-gw", 7, "", "")))
 		got := nativetest.Text(objects)
 		if err != nil {
 			got = err.Error()
@@ -41,7 +41,7 @@ func TestIPv6OverIPv4IsRefused(t *testing.T) {
 	if err := (Plan{}).Check(n); err == nil || !strings.Contains(err.Error(), "IPv6 subnets need an IPv6 address") {
 		t.Errorf("this node: %v", err)
 	}
-	_, err := Plan{}.Peer(nativetest.OnlyV6.NodeAt(nativetest.Dual, "host-gw", 1), nativetest.OnlyV6.LeaseAt(nativetest.OnlyV4, "host-gw", 7, "", ""))
+	_, err := Plan{}.Peer(nativetest.OnlyV6.NodeAt(nativetest.Dual, "host-gw", 1), new(nativetest.OnlyV6.LeaseAt(nativetest.OnlyV4, "host-gw", 7, "", "")))
 	if err == nil || !strings.Contains(err.Error(), "IPv6 subnets need an IPv6 address") {
 		t.Errorf("a peer: %v", err)
 	}

@@ -81,7 +81,7 @@ func TestAPeerIsBehindTheLinkOverTheFamilyThatBothHave(t *testing.T) {
 			"its public address 192.0.2.8 is of IPv4, of which this node has none: the two have no address family in common"},
 		{nativetest.OnlyV4, nativetest.OnlyV6, nativetest.Families{}, "", "its lease has no public IPv4 address"},
 	} {
-		objects, err := plan(t, `{}`).Peer(tt.subnets.NodeAt(tt.own, "vxlan", 1), tt.subnets.LeaseAt(tt.peer, "vxlan", 8, data4, data6))
+		objects, err := plan(t, `{}`).Peer(tt.subnets.NodeAt(tt.own, "vxlan", 1), new(tt.subnets.LeaseAt(tt.peer, "vxlan", 8, data4, data6)))
 		if tt.err != "" {
 			if err == nil || err.Error() != tt.err {
 				t.Errorf("%s from %s to %s: %v", tt.subnets, tt.own, tt.peer, err)
@@ -96,7 +96,7 @@ func TestAPeerIsBehindTheLinkOverTheFamilyThatBothHave(t *testing.T) {
 
 func TestDirectRoutingTakesAnIPv6GatewayForIPv4(t *testing.T) {
 	n := nativetest.OnlyV4.NodeAt(nativetest.OnlyV6, "vxlan", 1)
-	objects, err := plan(t, `{"DirectRouting": true}`).Peer(n, nativetest.OnlyV4.LeaseAt(nativetest.OnlyV6, "vxlan", 7, "", ""))
+	objects, err := plan(t, `{"DirectRouting": true}`).Peer(n, new(nativetest.OnlyV4.LeaseAt(nativetest.OnlyV6, "vxlan", 7, "", "")))
 	if got := nativetest.Text(objects); err != nil || got != "ip route add 10.50.7.0/24 via inet6 2001:db8::7 dev eth0 metric 12808 proto 111\n" {
 		t.Errorf("got %s, %v", got, err)
 	}
@@ -105,14 +105,14 @@ func TestDirectRoutingTakesAnIPv6GatewayForIPv4(t *testing.T) {
 func TestDirectRoutingLeavesIPv6OverIPv4ToTheTunnel(t *testing.T) {
 	n := nativetest.OnlyV6.NodeAt(nativetest.OnlyV4, "vxlan", 1)
 	peer := nativetest.OnlyV6.LeaseAt(nativetest.OnlyV4, "vxlan", 7, `{"VtepMAC":"02:00:00:00:00:07"}`, "")
-	if objects, err := plan(t, `{"DirectRouting": true}`).Peer(n, peer); err != nil || len(objects) != 3 {
+	if objects, err := plan(t, `{"DirectRouting": true}`).Peer(n, &peer); err != nil || len(objects) != 3 {
 		t.Errorf("got %s, %v", nativetest.Text(objects), err)
 	}
 }
 
 func TestAPeerWithoutDataForItsFamilyIsRefused(t *testing.T) {
 	peer := nativetest.OnlyV4.LeaseAt(nativetest.OnlyV6, "vxlan", 8, `{"VtepMAC":"02:00:00:00:00:08"}`, "")
-	_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.NodeAt(nativetest.OnlyV6, "vxlan", 1), peer)
+	_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.NodeAt(nativetest.OnlyV6, "vxlan", 1), &peer)
 	if err == nil || !strings.Contains(err.Error(), "does not say the address of its VTEP") {
 		t.Errorf("got %v", err)
 	}

@@ -28,7 +28,7 @@ type Plan struct {
 }
 
 // Check refuses an MTU that the external interface does not carry, and names that are too long for links.
-func (p Plan) Check(n native.Node) error {
+func (p Plan) Check(n *native.Node) error {
 	for _, f := range n.Unders() {
 		if err := native.CheckName(p.link(f)); err != nil {
 			return err
@@ -39,7 +39,7 @@ func (p Plan) Check(n native.Node) error {
 }
 
 // Data tells the address of each family's link.
-func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
+func (p Plan) Data(n *native.Node) (data hooks.Data, err error) {
 	for _, f := range n.Unders() {
 		into := map[native.Family]*json.RawMessage{native.IPv4: &data.V4, native.IPv6: &data.V6}[f]
 		if *into, err = p.encode(p.station(n, f)); err != nil {
@@ -50,7 +50,7 @@ func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
 }
 
 // Links are one for each address family of the underlay.
-func (p Plan) Links(n native.Node) (links []kernel.Object, err error) {
+func (p Plan) Links(n *native.Node) (links []kernel.Object, err error) {
 	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func (p Plan) Links(n native.Node) (links []kernel.Object, err error) {
 }
 
 // Node is the links, with the first address of each subnet on the one that carries it to most peers.
-func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+func (p Plan) Node(n *native.Node) (objects []kernel.Object, err error) {
 	if objects, err = p.Links(n); err != nil {
 		return nil, err
 	}
@@ -81,10 +81,10 @@ func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
 }
 
 // Peer is what leads to each of the peer's subnets.
-func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, err error) {
+func (p Plan) Peer(n *native.Node, peer *lease.Lease) (objects []kernel.Object, err error) {
 	for half := range n.Halves(peer) {
 		var more []kernel.Object
-		way, err := n.WayOut(&peer, &half)
+		way, err := n.WayOut(peer, half)
 		if err == nil {
 			more, err = p.half(n, half.Subnet, way)
 		}
@@ -101,7 +101,7 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 }
 
 // half is what leads to a peer's subnet the way given.
-func (p Plan) half(n native.Node, subnet netip.Prefix, way lease.Path) ([]kernel.Object, error) {
+func (p Plan) half(n *native.Node, subnet netip.Prefix, way lease.Path) ([]kernel.Object, error) {
 	dev, err := p.direct(n, subnet, way.PublicIP)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ func (p Plan) half(n native.Node, subnet netip.Prefix, way lease.Path) ([]kernel
 
 // source is the node's own address for packets of the family that leave by the link over the other one given, where the address
 // is not on that link. Else the kernel finds it there.
-func source(n native.Node, f, over native.Family) netip.Addr {
+func source(n *native.Node, f, over native.Family) netip.Addr {
 	if n.Under(f) == over {
 		return netip.Addr{}
 	}
@@ -136,7 +136,7 @@ func source(n native.Node, f, over native.Family) netip.Addr {
 
 // direct is the link on which the peer at the address is a neighbour that can be a gateway to its subnet, "" when it is none or need not
 // be looked for. An IPv4 address is no gateway for IPv6.
-func (p Plan) direct(n native.Node, subnet netip.Prefix, at netip.Addr) (string, error) {
+func (p Plan) direct(n *native.Node, subnet netip.Prefix, at netip.Addr) (string, error) {
 	if !p.DirectRouting || subnet.Addr().Is6() && at.Is4() {
 		return "", nil
 	}
@@ -157,7 +157,7 @@ func (p Plan) FollowsRoutes() bool { return p.DirectRouting }
 
 // local is the source of outer packets: the public address where this machine has it, and what routing chooses where
 // some other translates it.
-func local(n native.Node, f native.Family) netip.Addr {
+func local(n *native.Node, f native.Family) netip.Addr {
 	switch public := n.Public(f); {
 	case n.Own[public]:
 		return public
@@ -184,7 +184,7 @@ func overhead(f native.Family) int {
 
 // station is the link-layer address of this node's link. One that is there keeps its own, since the peers send to it right
 // now. Any other has one that follows from node, VNI and family, so that a link which is lost comes back as the peers know it.
-func (p Plan) station(n native.Node, f native.Family) kernel.MAC {
+func (p Plan) station(n *native.Node, f native.Family) kernel.MAC {
 	if have := n.Links[p.link(f)]; have.Kind == "vxlan" && have.Address != "" {
 		return have.Address
 	}

@@ -99,7 +99,7 @@ func TestAPeerIsNeighbourEntryAndRoute(t *testing.T) {
 		{"on the same link, routed directly", `{"DirectRouting": true}`, nativetest.Dual, nativetest.Dual, direct},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			objects, err := plan(t, tt.config).Peer(tt.node.Node("vxlan", 1), tt.peer.Lease("vxlan", 7, data4, data6))
+			objects, err := plan(t, tt.config).Peer(tt.node.Node("vxlan", 1), new(tt.peer.Lease("vxlan", 7, data4, data6)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +115,7 @@ func TestDirectRoutingLeavesRoutedPeersToTheTunnel(t *testing.T) {
 	peer := nativetest.OnlyV4.Lease("vxlan", 8, `{"VtepMAC":"02:00:00:00:00:08"}`, "")
 	for name, at := range map[string]string{"behind a router": "198.51.100.8", "without a route to it": "203.0.113.8"} {
 		peer.V4.PublicIP = netip.MustParseAddr(at)
-		objects, err := p.Peer(nativetest.OnlyV4.Node("vxlan", 1), peer)
+		objects, err := p.Peer(nativetest.OnlyV4.Node("vxlan", 1), &peer)
 		if err != nil || len(objects) != 3 {
 			t.Errorf("%s: %v, %v, want the tunnel", name, objects, err)
 		}
@@ -171,7 +171,7 @@ func TestPeersThatCannotBeAreRefused(t *testing.T) {
 		`{"VtepMAC":"00:00:00:00:00:00"}`:         `its VtepMAC "00:00:00:00:00:00" is not the address of one station`,
 		fmt.Sprintf(`{"VtepMAC":%q}`, own4):       "its VTEP has the address of this node's own, " + own4,
 	} {
-		_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.Node("vxlan", 1), nativetest.OnlyV4.Lease("vxlan", 7, data, ""))
+		_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.Node("vxlan", 1), new(nativetest.OnlyV4.Lease("vxlan", 7, data, "")))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", data, err, want)
 		}

@@ -24,7 +24,7 @@ func TestDefect07ModesOfOneLinkNeedNoSecondFamily(t *testing.T) {
 			if strings.Contains(text, "/0 ") || strings.Contains(text, "default") || strings.Count(text, "ip route add") != 1 {
 				t.Errorf("%s, %s:\n%s", mode, families, text)
 			}
-			if _, err := p.Peer(families.Node("wireguard", 1), families.Lease("wireguard", 7, data4, data6)); err != nil {
+			if _, err := p.Peer(families.Node("wireguard", 1), new(families.Lease("wireguard", 7, data4, data6))); err != nil {
 				t.Errorf("%s, %s: peer: %v", mode, families, err)
 			}
 		}

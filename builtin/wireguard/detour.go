@@ -55,7 +55,7 @@ func (p Plan) beside(f native.Family) device {
 }
 
 // Detour is the detour's links, like the node's own, with the key.
-func (p Plan) Detour(n native.Node, private kernel.Secret) ([]kernel.Object, error) {
+func (p Plan) Detour(n *native.Node, private kernel.Secret) ([]kernel.Object, error) {
 	for _, f := range n.Families() {
 		if err := native.CheckName(p.beside(f).name); err != nil {
 			return nil, err
@@ -70,7 +70,7 @@ func (p Plan) Detour(n native.Node, private kernel.Secret) ([]kernel.Object, err
 
 // Detoured is the peer on the detour's links, and the routes that lead it there instead of to the node's own. One that tells of a next
 // key is there under that; one that does not comes under its own, from wherever.
-func (p Plan) Detoured(n native.Node, peer lease.Lease) (peers []kernel.Peer, routes []kernel.Object, err error) {
+func (p Plan) Detoured(n *native.Node, peer *lease.Lease) (peers []kernel.Peer, routes []kernel.Object, err error) {
 	if peers, err = p.peers(n, peer); err != nil {
 		return nil, nil, err
 	}
@@ -81,7 +81,7 @@ func (p Plan) Detoured(n native.Node, peer lease.Lease) (peers []kernel.Peer, ro
 			if half.Subnet != first {
 				continue
 			}
-			o.Dev = p.beside(native.FamilyOf(half)).name
+			o.Dev = p.beside(native.FamilyOf(*half)).name
 			if next, port := nextOf(half.Data); next == (Next{}) {
 				o.Endpoint = netip.AddrPort{}
 			} else {

@@ -35,7 +35,7 @@ func TestTheEndpointIsOfAFamilyThatBothNodesHave(t *testing.T) {
 		if err := p.Check(n); err != nil {
 			t.Error(err)
 		}
-		objects, err := p.Peer(n, tt.subnets.LeaseAt(tt.peer, "wireguard", 7, data4, data6))
+		objects, err := p.Peer(n, new(tt.subnets.LeaseAt(tt.peer, "wireguard", 7, data4, data6)))
 		got := nativetest.Text(objects)
 		if err != nil {
 			got = err.Error()

@@ -28,7 +28,7 @@ const overhead = 80
 
 // Check refuses an MTU that the external interface does not carry, names that are too long for links, and a Mode for which the
 // node has no address.
-func (p Plan) Check(n native.Node) error {
+func (p Plan) Check(n *native.Node) error {
 	for _, f := range n.Families() {
 		if err := native.CheckName(p.device(f).name); err != nil {
 			return err
@@ -44,7 +44,7 @@ func (p Plan) Check(n native.Node) error {
 
 // Data tells the node's public key, and the port on which each family's link listens. flannel tells ListenPortV6 for IPv6 even
 // where one link has both families; here a peer can believe what it reads.
-func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
+func (p Plan) Data(n *native.Node) (data hooks.Data, err error) {
 	_, key, err := p.keys()
 	if err != nil {
 		return hooks.Data{}, err
@@ -61,7 +61,7 @@ func (p Plan) Data(n native.Node) (data hooks.Data, err error) {
 }
 
 // Links are one for both address families or one for each, with their keys.
-func (p Plan) Links(n native.Node) ([]kernel.Object, error) {
+func (p Plan) Links(n *native.Node) ([]kernel.Object, error) {
 	private, public, err := p.keys()
 	if err != nil {
 		return nil, err
@@ -70,7 +70,7 @@ func (p Plan) Links(n native.Node) ([]kernel.Object, error) {
 }
 
 // links are those of the families, each once.
-func (p Plan) links(n native.Node, of func(native.Family) device, private kernel.Secret, public kernel.PublicKey) (objects []kernel.Object, err error) {
+func (p Plan) links(n *native.Node, of func(native.Family) device, private kernel.Secret, public kernel.PublicKey) (objects []kernel.Object, err error) {
 	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (p Plan) links(n native.Node, of func(native.Family) device, private kernel
 }
 
 // Node is the links, the first address of each half of the node's subnets, and the routes of the overlay.
-func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
+func (p Plan) Node(n *native.Node) (objects []kernel.Object, err error) {
 	if objects, err = p.Links(n); err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (p Plan) Node(n native.Node) (objects []kernel.Object, err error) {
 }
 
 // Peer is the peer on each link, with its subnets.
-func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, err error) {
+func (p Plan) Peer(n *native.Node, peer *lease.Lease) (objects []kernel.Object, err error) {
 	peers, err := p.peers(n, peer)
 	if err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (p Plan) Peer(n native.Node, peer lease.Lease) (objects []kernel.Object, er
 	return objects, nil
 }
 
-func (p Plan) peers(n native.Node, peer lease.Lease) (list []kernel.Peer, err error) {
+func (p Plan) peers(n *native.Node, peer *lease.Lease) (list []kernel.Peer, err error) {
 	halves := slices.Collect(n.Halves(peer))
 	if p.Mode != Separate {
 		endpoint, err := p.endpoint(n, peer)
@@ -137,17 +137,17 @@ func (p Plan) peers(n native.Node, peer lease.Lease) (list []kernel.Peer, err er
 }
 
 // separate is the peer on the link of one half.
-func (p Plan) separate(n native.Node, peer lease.Lease, half lease.Path) (kernel.Peer, error) {
-	way, err := n.Way(&peer, &half)
+func (p Plan) separate(n *native.Node, peer *lease.Lease, half *lease.Path) (kernel.Peer, error) {
+	way, err := n.Way(peer, half)
 	if err != nil {
 		return kernel.Peer{}, err
 	}
-	return p.peer([]lease.Path{half}, way.PublicIP)
+	return p.peer([]*lease.Path{half}, way.PublicIP)
 }
 
 // peer is the peer on the link that has these halves. It says its key and port with the first of them.
-func (p Plan) peer(halves []lease.Path, endpoint netip.Addr) (kernel.Peer, error) {
-	d := p.device(native.FamilyOf(halves[0]))
+func (p Plan) peer(halves []*lease.Path, endpoint netip.Addr) (kernel.Peer, error) {
+	d := p.device(native.FamilyOf(*halves[0]))
 	key, port, err := decode(halves[0].Data, d.port)
 	if err != nil {
 		return kernel.Peer{}, err
@@ -170,7 +170,7 @@ func (p Plan) peer(halves []lease.Path, endpoint netip.Addr) (kernel.Peer, error
 }
 
 // endpoint is the public address of a peer that one link reaches by.
-func (p Plan) endpoint(n native.Node, peer lease.Lease) (netip.Addr, error) {
+func (p Plan) endpoint(n *native.Node, peer *lease.Lease) (netip.Addr, error) {
 	own, v4, v6 := n.Lease, peer.V4.PublicIP, peer.V6.PublicIP
 	switch {
 	case p.Mode == OverIPv4 && !v4.IsValid(), p.Mode == OverIPv6 && !v6.IsValid():
@@ -185,7 +185,7 @@ func (p Plan) endpoint(n native.Node, peer lease.Lease) (netip.Addr, error) {
 		return v6, nil
 	}
 	first := lease.Path{Subnet: netip.PrefixFrom(netip.IPv4Unspecified(), 0)} // IPv4 rather than IPv6, whatever it carries
-	way, err := n.Way(&peer, &first)
+	way, err := n.Way(peer, &first)
 	return way.PublicIP, err
 }
 

@@ -98,7 +98,7 @@ func TestAPeerHasItsSubnets(t *testing.T) {
 		{`{"Mode": "ipv6"}`, nativetest.OnlyV6, nativetest.OnlyV6, strings.Replace(peer6, "flannel-wg-v6", "flannel-wg", 1)},
 	} {
 		t.Run(tt.config+" "+tt.node.String()+" to "+tt.peer.String(), func(t *testing.T) {
-			objects, err := plan(t, tt.config).Peer(tt.node.Node("wireguard", 1), tt.peer.Lease("wireguard", 7, data4, data6))
+			objects, err := plan(t, tt.config).Peer(tt.node.Node("wireguard", 1), new(tt.peer.Lease("wireguard", 7, data4, data6)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,7 +112,7 @@ func TestAPeerHasItsSubnets(t *testing.T) {
 func TestAPSKIsSetAndCleared(t *testing.T) {
 	const psk = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 	for config, want := range map[string]byte{`{"PSK": "` + psk + `"}`: 31, `{}`: 0} {
-		objects, err := plan(t, config).Peer(nativetest.OnlyV4.Node("wireguard", 1), nativetest.OnlyV4.Lease("wireguard", 7, data4, ""))
+		objects, err := plan(t, config).Peer(nativetest.OnlyV4.Node("wireguard", 1), new(nativetest.OnlyV4.Lease("wireguard", 7, data4, "")))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestAutoTakesTheFamilyThatMostLikelyWorks(t *testing.T) {
 		addr := func(s string) netip.Addr { a, _ := netip.ParseAddr(s); return a }
 		own, peer := nativetest.Dual.Node("wireguard", 1), nativetest.Dual.Lease("", 7, "", "")
 		own.Lease.V4.PublicIP, own.Lease.V6.PublicIP, peer.V4.PublicIP, peer.V6.PublicIP = addr(tt.own4), addr(tt.own6), addr(tt.v4), addr(tt.v6)
-		if got, err := plan(t, `{"Mode": "auto"}`).endpoint(own, peer); got != addr(tt.want) || err != nil {
+		if got, err := plan(t, `{"Mode": "auto"}`).endpoint(own, &peer); got != addr(tt.want) || err != nil {
 			t.Errorf("%s: %v, %v, want %s", tt.name, got, err, tt.want)
 		}
 	}
@@ -212,7 +212,7 @@ func TestAPeerIsOnTheDetourUnderTheKeyThatItHasThere(t *testing.T) {
 			" preshared-key (hidden) endpoint [2001:db8::7]:2 persistent-keepalive 0 allowed-ips 10.50.7.0/24,fd50:0:0:7::/64\n" +
 			"ip route add 10.50.7.0/24 dev flannel-wg-x src 10.50.1.0 metric 12808 proto 111\nip route add fd50:0:0:7::/64 dev flannel-wg-x src fd50:0:0:1:: proto 111\n"},
 	} {
-		peers, routes, err := plan(t, tt.config).Detoured(nativetest.Dual.Node("wireguard", 1), nativetest.Dual.Lease("wireguard", 7, tt.v4, tt.v6))
+		peers, routes, err := plan(t, tt.config).Detoured(nativetest.Dual.Node("wireguard", 1), new(nativetest.Dual.Lease("wireguard", 7, tt.v4, tt.v6)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +228,7 @@ func TestAPeerIsOnTheDetourUnderTheKeyThatItHasThere(t *testing.T) {
 
 func TestAPeerWithoutAPortHasThisNodes(t *testing.T) {
 	objects, err := plan(t, `{"ListenPort": 99}`).Peer(nativetest.OnlyV4.Node("wireguard", 1),
-		nativetest.OnlyV4.Lease("wireguard", 7, `{"PublicKey":"`+peerKey+`"}`, ""))
+		new(nativetest.OnlyV4.Lease("wireguard", 7, `{"PublicKey":"`+peerKey+`"}`, "")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestPeersThatCannotBeAreRefused(t *testing.T) {
 		`{"Port":70000}`:                 `its data "{\"Port\":70000}" cannot be read: json: cannot unmarshal number 70000 into Go struct field data.Port of type uint16`,
 		`{"PublicKey":"` + ownKey + `"}`: "its public key is this node's own: one of the two was cloned, and needs its key file deleted",
 	} {
-		_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.Node("wireguard", 1), nativetest.OnlyV4.Lease("wireguard", 7, data, ""))
+		_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.Node("wireguard", 1), new(nativetest.OnlyV4.Lease("wireguard", 7, data, "")))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", data, err, want)
 		}
@@ -258,7 +258,7 @@ func TestPeersThatCannotBeAreRefused(t *testing.T) {
 		`{"Mode": "auto"}`: "its lease has no public IPv4 address",
 		`{"Mode": "ipv4"}`: "its lease has no public address for Mode ipv4",
 	} {
-		if _, err := plan(t, config).Peer(nativetest.OnlyV4.Node("wireguard", 1), nowhere); err == nil || err.Error() != want {
+		if _, err := plan(t, config).Peer(nativetest.OnlyV4.Node("wireguard", 1), &nowhere); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", config, err, want)
 		}
 	}

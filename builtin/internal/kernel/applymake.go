@@ -108,7 +108,7 @@ func (a *applying) begin(wants []Want) []target {
 		n := len(t.Objects)
 		t.run.touched.few, places = places[:0:n], places[n:]
 		t.parts, parts = parts[:n:n], parts[n:]
-		t.anew = !a.ledger.owns(t.Scope)
+		t.anew = !a.ledger.owns(t.run.owner)
 		for j, o := range t.Objects {
 			t.parts[j] = part{of: t, op: Op{Add, o}}
 		}
@@ -151,7 +151,7 @@ func (a *applying) own(t *target, entries []*entry) []*entry {
 			block = make([]entry, 0, len(t.parts)-i)
 		}
 		block = append(block, entry{scope: t.Scope, place: p.place, object: p.op.Object, keyed: true})
-		a.ledger.hold(&block[len(block)-1])
+		a.ledger.hold(t.run.owner, &block[len(block)-1])
 		entries = append(entries, &block[len(block)-1])
 	}
 	return entries

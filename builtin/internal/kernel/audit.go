@@ -3,7 +3,6 @@ package kernel
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 )
 
@@ -11,19 +10,17 @@ import (
 // told yet. See Watch.
 func (s *Scopes) Audit(ctx context.Context) ([]string, error) { return s.audit(ctx, s.ledger.all) }
 
-// audit is Audit for some of the entries. It asks for them after it has learnt which runs there were: a run that ends meanwhile may
+// audit is Audit for some of the entries. It asks for them after it has learnt which run was the last: one that ends meanwhile may
 // have deleted what they tell of.
 func (s *Scopes) audit(ctx context.Context, entries func() []*entry) ([]string, error) {
-	s.watch.mu.Lock()
-	runs := maps.Clone(s.watch.runs)
-	s.watch.mu.Unlock()
+	last := s.ledger.lastRun()
 	lost, err := s.lost(ctx, entries())
 	if err != nil {
 		return nil, err
 	}
 	s.mending.Lock()
 	defer s.mending.Unlock()
-	news, scopes := s.tell(lost, runs)
+	news, scopes := s.tell(lost, last)
 	if len(news) > 0 {
 		s.log.Warn("somebody took away or changed what hooks made", "objects", len(news), "put_back", s.putBack(ctx, news), "scopes", len(scopes),
 			"first", Op{Add, news[0].object}.String(), "scope", news[0].scope)
@@ -69,14 +66,15 @@ func (s *Scopes) lost(ctx context.Context, entries []*entry) (lost []*entry, err
 	return lost, nil
 }
 
-// tell marks the entries, which are lost, as told, and returns them and the names of their scopes, but for what is told already.
-func (s *Scopes) tell(entries []*entry, runs map[string]ran) (news []*entry, scopes []string) {
+// tell marks the entries, which are lost, as told, and returns them and the names of their scopes, but for what is told already,
+// and what is a scope's that has an open run, or had one since that of the number.
+func (s *Scopes) tell(entries []*entry, lastRun uint64) (news []*entry, scopes []string) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	seen := map[string]bool{}
 	for _, e := range entries {
 		switch {
-		case s.watch.isOpen(e.scope) || s.watch.runs[e.scope].times != runs[e.scope].times:
+		case s.ledger.hadRun(e.scope, lastRun):
 			s.watch.suspected[e.scope] = true
 			continue
 		case !s.ledger.has(e):
@@ -93,7 +91,7 @@ func (s *Scopes) tell(entries []*entry, runs map[string]ran) (news []*entry, sco
 		}
 	}
 	for scope := range s.watch.suspected {
-		if !s.watch.isOpen(scope) { // its run ended while this looked
+		if !s.ledger.isOpen(scope) { // its run ended while this looked
 			delete(s.watch.suspected, scope)
 			s.watch.lookAnywhere()
 		}

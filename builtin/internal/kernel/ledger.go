@@ -19,7 +19,8 @@ type ledger struct {
 	records []record                 // room for what the journal is told
 	next    int
 	entries map[string]*entry   // by place; what is in an entry never changes
-	scopes  map[string][]*entry // the same by scope, oldest first
+	owners  map[string]*owner   // by scope; those of which anything is known
+	runs    uint64              // how many have begun
 	beside  map[string][]string // places of entries that are not at their object's key, by that key
 	untold  map[string]*entry   // by place; those that the kernel tells nothing of
 }
@@ -47,7 +48,7 @@ func place(verb Verb, o Object) string {
 }
 
 func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error) {
-	l := &ledger{log: log, entries: map[string]*entry{}, scopes: map[string][]*entry{}, untold: map[string]*entry{}, beside: map[string][]string{}}
+	l := &ledger{log: log, entries: map[string]*entry{}, owners: map[string]*owner{}, untold: map[string]*entry{}, beside: map[string][]string{}}
 	if path == "" {
 		return l, nil
 	}
@@ -57,7 +58,7 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 			return false
 		}
 		if e := r.entry(); e.object != nil {
-			l.set(&e)
+			l.set(&e, l.owner(e.scope))
 		} else {
 			l.unset(r.place)
 		}
@@ -98,16 +99,16 @@ func (l *ledger) ownAll(entries []*entry) error {
 		return err
 	}
 	for _, e := range entries {
-		l.set(e)
+		l.set(e, l.owner(e.scope))
 	}
 	return l.tidy()
 }
 
-// hold is own in memory alone, of which the journal has to be told before anything is made.
-func (l *ledger) hold(e *entry) {
+// hold is own in memory alone, of which the journal has to be told before anything is made. A run in the owner's scope is open.
+func (l *ledger) hold(o *owner, e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.set(e)
+	l.set(e, o)
 }
 
 // tell tells the journal of what is held.
@@ -144,20 +145,26 @@ func (l *ledger) drop(place string) {
 	l.unset(place)
 }
 
-// forget has the journal forget a place that nobody owns any more. That it could not is logged: the worst that comes of
+// forget has the journal forget those of the places that nobody owns any more. That it could not is logged: the worst that comes of
 // it is that an object which is gone is deleted once more.
-func (l *ledger) forget(place string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, owned := l.entries[place]; owned {
+func (l *ledger) forget(places ...string) {
+	if len(places) == 0 {
 		return
 	}
-	err := l.journal.Append(record{place: place})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var records []record
+	for _, p := range places {
+		if l.entries[p] == nil {
+			records = append(records, record{place: p})
+		}
+	}
+	err := l.journal.Append(records...)
 	if err == nil {
 		err = l.tidy()
 	}
 	if err != nil {
-		l.log.Warn("ledger keeps what is gone", "place", place, "err", err)
+		l.log.Warn("ledger keeps what is gone", "first", places[0], "places", len(places), "err", err)
 	}
 }
 
@@ -168,14 +175,10 @@ func (l *ledger) tidy() error {
 	return l.rewrite()
 }
 
-// set puts an entry into its place. One that changes there is as old as before.
-func (l *ledger) set(e *entry) {
+// set puts an entry of the owner's into its place. One that changes there is as old as before.
+func (l *ledger) set(e *entry, o *owner) {
 	l.next++
-	e.since = l.next
-	of := l.scopes[e.scope]
-	if len(of) > 0 {
-		e.scope = of[0].scope // one text for all
-	}
+	e.since, e.scope = l.next, o.scope // one text for all
 	was := l.entries[e.place]
 	if was != nil && !e.says(was.object) {
 		// A process that is killed before it has replaced the one by the other leaves the former.
@@ -187,17 +190,14 @@ func (l *ledger) set(e *entry) {
 	if was != nil && was.scope == e.scope {
 		e.since = was.since
 		l.entries[e.place] = e
-		of[slices.Index(of, was)] = e
+		o.entries[slices.Index(o.entries, was)] = e
 		l.uncount(was)
 	} else {
 		if was != nil {
 			l.unset(e.place)
 		}
 		l.entries[e.place] = e
-		if of == nil {
-			of = make([]*entry, 0, 3) // what a peer of vxlan has
-		}
-		l.scopes[e.scope] = append(of, e)
+		o.entries = append(o.entries, e)
 	}
 	switch e.object.(type) {
 	case Device, Peer, Sysctl:
@@ -219,13 +219,10 @@ func (l *ledger) unset(place string) {
 	}
 	delete(l.entries, place)
 	delete(l.untold, place)
-	of := l.scopes[e.scope]
-	if len(of) == 1 {
-		delete(l.scopes, e.scope)
-	} else {
-		i := slices.Index(of, e)
-		l.scopes[e.scope] = slices.Delete(of, i, i+1)
-	}
+	o := l.owners[e.scope]
+	i := slices.Index(o.entries, e)
+	o.entries = slices.Delete(o.entries, i, i+1)
+	l.forgetOwner(o)
 	l.uncount(e)
 }
 
@@ -246,13 +243,6 @@ func (l *ledger) at(place string) (entry, bool) {
 		return *e, true
 	}
 	return entry{}, false
-}
-
-// owns reports whether the scope owns anything.
-func (l *ledger) owns(scope string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.scopes[scope]) > 0
 }
 
 // ref is the entry at the place, nil without one.
@@ -331,18 +321,15 @@ func (l *ledger) hasPeers(link string) bool {
 func (l *ledger) of(scope string) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	list := make([]entry, len(l.scopes[scope]))
-	for i, e := range l.scopes[scope] {
+	o := l.owners[scope]
+	if o == nil {
+		return nil
+	}
+	list := make([]entry, len(o.entries))
+	for i, e := range o.entries {
 		list[i] = *e
 	}
 	return list
-}
-
-// ownsMore reports whether the scope owns more than these places.
-func (l *ledger) ownsMore(scope string, places *places) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.scopes[scope], func(e *entry) bool { return !places.has(e.place) })
 }
 
 // hanging is what goes away with the link, in all scopes.

@@ -91,7 +91,7 @@ func (s *Scopes) flushedBy(link string, lost []*entry) (ops []placed) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	for _, e := range s.ledger.hanging(link) {
-		if _, neigh := e.object.(Neigh); neigh && !known[e.place] && !s.watch.isOpen(e.scope) {
+		if _, neigh := e.object.(Neigh); neigh && !known[e.place] && !s.ledger.isOpen(e.scope) {
 			op, _ := e.remaking()
 			ops = append(ops, placed{Op: op})
 		}

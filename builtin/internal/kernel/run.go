@@ -12,6 +12,7 @@ import (
 type Run struct {
 	scopes  *Scopes
 	scope   string
+	owner   *owner // that of the scope
 	mu      sync.Mutex
 	undo    []func(context.Context) error // one for each thing done, in the order it was done
 	touched places                        // places of what the run made, or found as it wanted it

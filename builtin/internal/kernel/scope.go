@@ -3,7 +3,6 @@ package kernel
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"slices"
 	"sync"
 
@@ -23,9 +22,6 @@ type Scopes struct {
 	log    *slog.Logger
 
 	mending sync.Mutex // held while lost objects are put back
-
-	mu    sync.Mutex
-	freed map[string][]string // places that nobody owns any more and that the journal still has, by scope
 }
 
 // NewScopes takes up the ownership that the file at the path tells of, unless the machine was booted since, or this is
@@ -44,7 +40,7 @@ func newScopes(k Kernel, ledgerPath string, now journal.Life, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	return &Scopes{kernel: k, ledger: ledger, watch: newWatch(), log: log, freed: map[string][]string{}}, nil
+	return &Scopes{kernel: k, ledger: ledger, watch: newWatch(), log: log}, nil
 }
 
 // Begin opens a run in the scope of that name. The run ends with one of Undo, Keep, Sweep and Clear; until then no other
@@ -55,34 +51,24 @@ func (s *Scopes) Begin(scope string) *Run {
 	return r
 }
 
-// beginAll opens the runs in their scopes.
+// beginAll opens the runs in their scopes. It tells the journal what earlier ones have freed. It was not told when they ended: whoever
+// began them first has to write down, for the process after this one, that they succeeded. Until then their deletions have to succeed
+// once more.
 func (s *Scopes) beginAll(runs []*Run) {
 	for _, r := range runs {
-		s.forget(r.scope)
 		r.scopes = s
 	}
 	s.mending.Lock() // a run must not begin amid what is put back of its scope
-	defer s.mending.Unlock()
-	s.watch.began(runs)
-}
-
-// forget tells the journal what runs in the scope have freed. It was not told when they ended: whoever began them first has to
-// write down, for the process after this one, that they succeeded. Until then their deletions have to succeed once more.
-func (s *Scopes) forget(scope string) {
-	s.mu.Lock()
-	places := s.freed[scope]
-	delete(s.freed, scope)
-	s.mu.Unlock()
-	for _, place := range places {
-		s.ledger.forget(place)
-	}
+	freed := s.ledger.begin(runs)
+	s.mending.Unlock()
+	s.ledger.forget(freed...)
 }
 
 // Names returns the names of the scopes that own something, sorted.
 func (s *Scopes) Names() []string {
-	s.ledger.mu.Lock()
-	defer s.ledger.mu.Unlock()
-	return slices.Sorted(maps.Keys(s.ledger.scopes))
+	names := s.ledger.scopes(func(o *owner) bool { return len(o.entries) > 0 })
+	slices.Sort(names)
+	return names
 }
 
 // Owned returns what the scope owns, as it was made, oldest first.
@@ -135,7 +121,7 @@ func (s *Scopes) Give(o Object, to string) error {
 
 // Move makes one scope the owner of all that another owns, and changes nothing else. No run may be open in either.
 func (s *Scopes) Move(from, to string) error {
-	s.forget(from)
+	s.ledger.forget(s.ledger.takeFreed(from)...)
 	s.mending.Lock()
 	defer s.mending.Unlock()
 	owned := s.ledger.of(from)
@@ -178,11 +164,8 @@ func (s *Scopes) link(ctx context.Context, name string) (*Link, error) {
 
 // Close gives the file back. The Kernel stays open, and what is owned stays as it is.
 func (s *Scopes) Close() error {
-	s.mu.Lock()
-	scopes := slices.Collect(maps.Keys(s.freed))
-	s.mu.Unlock()
-	for _, scope := range scopes {
-		s.forget(scope)
+	for _, scope := range s.ledger.scopes(func(o *owner) bool { return len(o.freed) > 0 }) {
+		s.ledger.forget(s.ledger.takeFreed(scope)...)
 	}
 	return s.ledger.close()
 }

@@ -34,7 +34,7 @@ func (r *Run) Keep() {
 // Sweep keeps what the run did, and deletes what the scope owned before and the run did not touch. What cannot be deleted
 // stays owned.
 func (r *Run) Sweep(ctx context.Context) error {
-	if !r.scopes.ledger.ownsMore(r.scope, &r.touched) {
+	if !r.scopes.ledger.ownsMore(r.owner, &r.touched) {
 		r.Keep()
 		return nil
 	}
@@ -112,14 +112,8 @@ func (r *Run) mend(ctx context.Context, alongside []Op) {
 // scope is at rest.
 func (r *Run) end(success bool) {
 	r.undo = nil
-	if len(r.freed) > 0 {
-		r.scopes.mu.Lock()
-		r.scopes.freed[r.scope] = append(r.scopes.freed[r.scope], r.freed...)
-		r.scopes.mu.Unlock()
-	}
-	r.freed = nil
 	if !r.ended {
 		r.ended = true
-		r.scopes.watch.ended(r.scope, &r.touched, success)
+		r.scopes.ended(r, success)
 	}
 }

@@ -29,7 +29,6 @@ const (
 // A watch is what is known of scopes so that their damage is told once, and none that a run is about to mend.
 type watch struct {
 	mu        sync.Mutex
-	runs      map[string]ran  // by scope
 	suspected map[string]bool // scopes that were found damaged while a run was open
 	told      map[string]bool // places whose loss has been told, and no run has mended since: whether they are empty still
 	due       chan struct{}   // a look at the kernel is due
@@ -37,15 +36,9 @@ type watch struct {
 	all       bool            // look everywhere
 }
 
-// A ran is what is known of a scope's runs.
-type ran struct {
-	times uint32
-	open  bool // the last one has not ended
-}
-
 func newWatch() *watch {
 	return &watch{
-		runs: map[string]ran{}, suspected: map[string]bool{}, told: map[string]bool{},
+		suspected: map[string]bool{}, told: map[string]bool{},
 		due: make(chan struct{}, 1), places: map[string]bool{},
 	}
 }
@@ -102,28 +95,19 @@ func (w *watch) isBack(places []string) {
 	}
 }
 
-func (w *watch) began(runs []*Run) {
+// ended says that the run's scope is at rest. Whoever tells of damage holds the watch's lock, and so knows of the end or is known of.
+func (s *Scopes) ended(r *Run, success bool) {
+	w := s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, r := range runs {
-		w.runs[r.scope] = ran{w.runs[r.scope].times + 1, true}
-	}
-}
-
-// isOpen reports whether a run in the scope has not ended. The lock is held.
-func (w *watch) isOpen(scope string) bool { return w.runs[scope].open }
-
-func (w *watch) ended(scope string, touched *places, success bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.runs[scope] = ran{w.runs[scope].times, false}
+	s.ledger.end(r)
 	if success && len(w.told) > 0 {
-		for place := range touched.all() {
+		for place := range r.touched.all() {
 			delete(w.told, place)
 		}
 	}
-	if w.suspected[scope] {
-		delete(w.suspected, scope)
+	if w.suspected[r.scope] {
+		delete(w.suspected, r.scope)
 		w.lookAnywhere()
 	}
 }

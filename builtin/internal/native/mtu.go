@@ -15,7 +15,7 @@ func CheckMTU(object *strictjson.Object, mtu int) error {
 }
 
 // Underlay is the MTU in bytes of the packets that carry the overlay's: the interface's, or the config's when that is not 0.
-func (n Node) Underlay(config int) (int, error) {
+func (n *Node) Underlay(config int) (int, error) {
 	if config > n.MTU {
 		return 0, fmt.Errorf("MTU: %d is more than %s carries, which is %d", config, n.Interface, n.MTU)
 	}

@@ -23,10 +23,10 @@ type Node struct {
 }
 
 // Uses reports whether the network uses the family.
-func (n Node) Uses(f Family) bool { return n.Network(f).IsValid() }
+func (n *Node) Uses(f Family) bool { return n.Network(f).IsValid() }
 
 // Families are those that the network uses, IPv4 first.
-func (n Node) Families() (all []Family) {
+func (n *Node) Families() (all []Family) {
 	for _, f := range []Family{IPv4, IPv6} {
 		if n.Uses(f) {
 			all = append(all, f)
@@ -36,7 +36,7 @@ func (n Node) Families() (all []Family) {
 }
 
 // Public is the node's own public address of the family.
-func (n Node) Public(f Family) netip.Addr {
+func (n *Node) Public(f Family) netip.Addr {
 	if f == IPv4 {
 		return n.Lease.V4.PublicIP
 	}
@@ -45,7 +45,7 @@ func (n Node) Public(f Family) netip.Addr {
 
 // Under is the family of the underlay that carries the family of the overlay, unless a peer has no address of it: the same, or the
 // other where this node has a public address of that alone.
-func (n Node) Under(f Family) Family {
+func (n *Node) Under(f Family) Family {
 	if !n.Public(f).IsValid() && n.Public(f.other()).IsValid() {
 		return f.other()
 	}
@@ -54,7 +54,7 @@ func (n Node) Under(f Family) Family {
 
 // Unders are the families of the underlay by which the node reaches any peers, IPv4 first: those of which it tells an address, and
 // those that Families need.
-func (n Node) Unders() (all []Family) {
+func (n *Node) Unders() (all []Family) {
 	for _, f := range []Family{IPv4, IPv6} {
 		if n.Public(f).IsValid() || n.Uses(f) && n.Under(f) == f {
 			all = append(all, f)
@@ -64,7 +64,7 @@ func (n Node) Unders() (all []Family) {
 }
 
 // Subnet is the node's own of the family.
-func (n Node) Subnet(f Family) netip.Prefix {
+func (n *Node) Subnet(f Family) netip.Prefix {
 	if f == IPv4 {
 		return n.Lease.V4.Subnet
 	}
@@ -72,7 +72,7 @@ func (n Node) Subnet(f Family) netip.Prefix {
 }
 
 // Network is the whole overlay of the family, the zero Prefix when the network does not use it.
-func (n Node) Network(f Family) netip.Prefix {
+func (n *Node) Network(f Family) netip.Prefix {
 	for _, p := range n.Networks {
 		if f.Has(p.Addr()) {
 			return p
@@ -82,24 +82,19 @@ func (n Node) Network(f Family) netip.Prefix {
 }
 
 // Halves yields the peer's halves in the families that this node uses too, IPv4 first.
-func (n Node) Halves(peer lease.Lease) iter.Seq[lease.Path] {
-	return n.shared(peer).Paths()
-}
-
-// shared is the peer with those halves alone. It is apart from Halves so that this is inlined, and nothing allocated for its loop.
-func (n Node) shared(peer lease.Lease) lease.Lease {
-	if !n.Uses(IPv4) {
-		peer.V4 = lease.Path{}
+func (n *Node) Halves(peer *lease.Lease) iter.Seq[*lease.Path] {
+	return func(yield func(*lease.Path) bool) {
+		for _, half := range [...]*lease.Path{&peer.V4, &peer.V6} {
+			if half.Subnet.IsValid() && n.Uses(FamilyOf(*half)) && !yield(half) {
+				return
+			}
+		}
 	}
-	if !n.Uses(IPv6) {
-		peer.V6 = lease.Path{}
-	}
-	return peer
 }
 
 // Way is the half of the peer's lease by whose public address this node reaches the subnet of the half given, see lease.Lease.Toward.
 // It is an error where no family is common to both.
-func (n Node) Way(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
+func (n *Node) Way(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
 	way := peer.Toward(half, &n.Lease)
 	if !way.PublicIP.IsValid() {
 		return way, n.apart(peer, FamilyOf(*half))
@@ -108,7 +103,7 @@ func (n Node) Way(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
 }
 
 // WayOut is the Way to a peer that needs an address of its own. It is an error for one that says it is here.
-func (n Node) WayOut(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
+func (n *Node) WayOut(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
 	way, err := n.Way(peer, half)
 	if at := way.PublicIP; err == nil && (at == n.Lease.V4.PublicIP || at == n.Lease.V6.PublicIP) {
 		err = fmt.Errorf("its public address %s is this node's own", at)
@@ -117,9 +112,9 @@ func (n Node) WayOut(peer *lease.Lease, half *lease.Path) (lease.Path, error) {
 }
 
 // apart says why there is no way to a peer's subnet of the family.
-func (n Node) apart(peer *lease.Lease, f Family) error {
+func (n *Node) apart(peer *lease.Lease, f Family) error {
 	for _, its := range []Family{f, f.other()} {
-		at := Node{Node: hooks.Node{Lease: *peer}}.Public(its)
+		at := (&Node{Node: hooks.Node{Lease: *peer}}).Public(its)
 		if at.IsValid() && n.Public(its.other()).IsValid() {
 			return fmt.Errorf("its public address %s is of %s, of which this node has none: the two have no address family in common", at, its)
 		}

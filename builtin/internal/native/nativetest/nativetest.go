@@ -71,14 +71,14 @@ func (f Families) Networks() (list []netip.Prefix) {
 
 // Node is node n, on eth0 of MTU 1500 with the public addresses of its lease. Addresses that end in 7 are on the same link,
 // to those of 203.0.113.0/24 there is no route, and all others are behind a router.
-func (f Families) Node(kind string, n int) native.Node { return f.NodeAt(f, kind, n) }
+func (f Families) Node(kind string, n int) *native.Node { return f.NodeAt(f, kind, n) }
 
 // NodeAt is a Node with public addresses of the families given.
-func (f Families) NodeAt(at Families, kind string, n int) native.Node {
+func (f Families) NodeAt(at Families, kind string, n int) *native.Node {
 	own := f.LeaseAt(at, kind, n, "", "")
 	node := hooks.Node{Networks: f.Networks(), Interface: "eth0", MTU: 1500, Lease: own}
 	addresses := map[netip.Addr]bool{own.V4.PublicIP: true, own.V6.PublicIP: true}
-	return native.Node{Node: node, Reason: hooks.Repair, Own: addresses, Lookup: func(to netip.Addr) (kernel.Route, error) {
+	return &native.Node{Node: node, Reason: hooks.Repair, Own: addresses, Lookup: func(to netip.Addr) (kernel.Route, error) {
 		switch {
 		case netip.MustParsePrefix("203.0.113.0/24").Contains(to):
 			return kernel.Route{}, fs.ErrNotExist
