@@ -4,12 +4,16 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	"golang.zx2c4.com/wireguard/wgctrl/wgtypes"
 )
+
+// smallRequest is how many bytes a request takes at least, or nearly.
+const smallRequest = 56
 
 // ahead is how many datagrams may wait for the kernel. With fewer, it waits for us more often.
 const ahead = 3
@@ -76,8 +80,9 @@ func (b *batch) add(op Op) {
 		return
 	}
 	if b.filling == nil {
-		b.filling = b.s.changes.datagram()
+		b.filling = b.s.changes.datagram(b.limit)
 		b.filling.first = b.count
+		b.filling.ops = slices.Grow(b.filling.ops, b.limit/smallRequest)
 	}
 	b.filling.put(m)
 	b.filling.ops = append(b.filling.ops, op)

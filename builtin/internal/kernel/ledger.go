@@ -54,13 +54,14 @@ func openLedger(path string, now journal.Life, log *slog.Logger) (*ledger, error
 	}
 	var err error
 	l.journal, err = journal.Open(path, now, log, func(r record) bool {
-		if r.place == "" {
-			return false
-		}
-		if e := r.entry(); e.object != nil {
+		switch {
+		case r.object != nil:
+			e := r.entry()
 			l.set(&e, l.owner(e.scope))
-		} else {
+		case r.place != "":
 			l.unset(r.place)
+		default:
+			return false
 		}
 		return true
 	})

@@ -197,14 +197,20 @@ func TestRecordsAreTheSameHoweverTheyAreWritten(t *testing.T) {
 		{route(ours, func(r *Route) { r.TOS = 16 }), false}, {route(ours, func(r *Route) { r.Table = 7 }), false},
 		{FDB{Address: station, Dev: "vx", Dst: ip("192.0.2.7"), State: "static"}, false}, {vx, false},
 	} {
-		r := entry{scope: "10.50.7.0/24", place: tt.object.Key(), object: tt.object}.record()
-		want, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, ok := r.AppendJSON(nil)
-		if ok != tt.fast || ok && string(got) != string(want) {
-			t.Errorf("got  %s, %t\nwant %s, %t", got, ok, want, tt.fast)
+		for _, keyed := range []bool{true, false} {
+			r := entry{scope: "10.50.7.0/24", place: tt.object.Key(), object: tt.object, keyed: keyed}.record()
+			want, err := json.Marshal(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, ok := r.AppendJSON(nil)
+			if ok != tt.fast || ok && string(got) != string(want) {
+				t.Errorf("got  %s, %t\nwant %s, %t", got, ok, want, tt.fast)
+			}
+			var read record
+			if err := json.Unmarshal(want, &read); err != nil || read.entry().place != tt.object.Key() || read.entry().keyed != keyed {
+				t.Errorf("%s is read as %+v, %v", want, read.entry(), err)
+			}
 		}
 	}
 }

@@ -8,15 +8,16 @@ import (
 
 // A record is one line of the file: an object that a scope has come to own, or a place that nobody owns any more.
 type record struct {
-	scope, place string
-	object       Object // nil for a place that nobody owns
-	set          *Link  // what was set of the link after it was made
+	scope  string
+	place  string // "" for the object's key
+	object Object // nil for a place that nobody owns
+	set    *Link  // what was set of the link after it was made
 }
 
 // written is a record in JSON.
 type written struct {
 	Scope  string  `json:"scope,omitzero"`
-	Place  string  `json:"place"`
+	Place  string  `json:"place,omitzero"`
 	Link   *Link   `json:"link,omitzero"`
 	Set    *Link   `json:"set,omitzero"`
 	Addr   *Addr   `json:"addr,omitzero"`
@@ -31,11 +32,18 @@ type written struct {
 }
 
 func (r record) entry() entry {
+	if r.place == "" {
+		return entry{scope: r.scope, place: r.object.Key(), object: r.object, set: r.set, keyed: true}
+	}
 	return entry{scope: r.scope, place: r.place, object: r.object, set: r.set}
 }
 
 func (e entry) record() record {
-	return record{e.scope, e.place, e.object, e.set}
+	r := record{e.scope, e.place, e.object, e.set}
+	if e.keyed {
+		r.place = ""
+	}
+	return r
 }
 
 // UnmarshalJSON is for package json.
@@ -108,8 +116,10 @@ func (r record) AppendJSON(b []byte) (_ []byte, ok bool) {
 	if r.set != nil || !isBare(r.scope) || !isBare(r.place) {
 		return b, false
 	}
-	b = append(append(append(b, `{"scope":"`...), r.scope...), `","place":"`...)
-	b = append(append(b, r.place...), `",`...)
+	b = append(append(append(b, `{"scope":"`...), r.scope...), `",`...)
+	if r.place != "" {
+		b = append(append(append(b, `"place":"`...), r.place...), `",`...)
+	}
 	if r.scope == "" {
 		return b, false
 	}

@@ -84,12 +84,12 @@ func (d *datagram) seal(first uint32) {
 	native.PutUint16(flags, native.Uint16(flags)|unix.NLM_F_ACK)
 }
 
-// datagram is one without requests.
-func (c *socket) datagram() *datagram {
+// datagram is one without requests, with room for so many bytes of them unless it was in use before.
+func (c *socket) datagram(size int) *datagram {
 	if d, ok := c.spare.Get().(*datagram); ok {
 		return d
 	}
-	return new(datagram)
+	return &datagram{bytes: make([]byte, 0, size)}
 }
 
 // release takes a datagram back that is not needed any more.
@@ -157,7 +157,7 @@ func (c *socket) close() error { return unix.Close(c.fd) }
 
 // carry has the kernel carry out one request.
 func (c *socket) carry(m message) (err error) {
-	d := c.datagram()
+	d := c.datagram(m.size())
 	defer c.release(d)
 	d.put(m)
 	c.exchange(d, func(_ int, refused error) { err = refused })
