@@ -41,6 +41,7 @@ type applying struct {
 	*Scopes
 	inUse    func(scope string) bool
 	blocks   [][]target // in the order of their Wants
+	entries  []*entry   // what the journal is to be told of the block that is claimed
 	later    []*part    // those that are to be looked for before they are made
 	over     []overPart
 	rivals   *rivals            // once they are known
@@ -116,13 +117,17 @@ func (a *applying) uncover(ctx context.Context) {
 // end deletes what the scopes that succeeded do not want any more, and takes back what was done for those that failed.
 func (a *applying) end(ctx context.Context) (errs []error) {
 	number := 0
+	var kept []*Run // most of them, with nothing to delete
 	for _, block := range a.blocks {
 		for i := range block {
 			t := &block[i]
-			if t.err == nil {
-				t.err = t.run.Sweep(ctx)
-			} else {
+			switch {
+			case t.err != nil:
 				a.takeBack(ctx, t)
+			case a.ledger.ownsMore(t.run.owner, &t.run.touched):
+				t.err = t.run.Sweep(ctx)
+			default:
+				kept = append(kept, &t.run)
 			}
 			if t.err != nil {
 				errs = append(errs, make([]error, number-len(errs))...)
@@ -131,6 +136,7 @@ func (a *applying) end(ctx context.Context) (errs []error) {
 			number++
 		}
 	}
+	a.ended(true, kept...)
 	if errs == nil {
 		return nil
 	}

@@ -18,22 +18,28 @@ const (
 	claimFirst = 12
 )
 
+// together is how many objects to claim at once after a number of blocks.
+func together(blocks int) int { return min(claimTogether, claimFirst<<min(blocks, 4)) }
+
 // claimed yields the parts that are to be made without a look first, once their scopes own them and the journal was told; the others
 // it puts by. What comes next is asked for, claimed and written down while the kernel makes what came before.
 func (a *applying) claimed(ctx context.Context, wants iter.Seq[Want], yield func(*part) bool) {
 	take := func(wants []Want, many bool) bool {
-		for _, p := range a.claim(ctx, wants, many) {
-			if !yield(p) {
-				return false
+		targets := a.claim(ctx, wants, many)
+		for i := range targets {
+			for j := range targets[i].parts {
+				if p := &targets[i].parts[j]; p.unseen && !yield(p) {
+					return false
+				}
 			}
 		}
 		return true
 	}
 	var waiting []Want
-	objects := 0
+	objects, enough := 0, few+1
 	for w := range wants {
 		waiting = append(waiting, w)
-		if objects += len(w.Objects); objects < claimTogether {
+		if objects += len(w.Objects); objects < enough {
 			continue
 		}
 		for some := range growing(waiting, len(a.blocks)) {
@@ -41,7 +47,7 @@ func (a *applying) claimed(ctx context.Context, wants iter.Seq[Want], yield func
 				return
 			}
 		}
-		waiting, objects = waiting[:0], 0
+		waiting, objects, enough = waiting[:0], 0, together(len(a.blocks))
 	}
 	take(waiting, len(a.blocks) > 0)
 }
@@ -49,9 +55,8 @@ func (a *applying) claimed(ctx context.Context, wants iter.Seq[Want], yield func
 // growing yields the Wants in blocks, of which the first of all are small.
 func growing(wants []Want, blocks int) iter.Seq[[]Want] {
 	return func(yield func([]Want) bool) {
-		const grown = 4 // blocks, after which they are as large as any
 		for begin, end := 0, 0; begin < len(wants); begin = end {
-			for objects := 0; end < len(wants) && objects < min(claimTogether, claimFirst<<min(blocks, grown)); end++ {
+			for objects := 0; end < len(wants) && objects < together(blocks); end++ {
 				objects += len(wants[end].Objects)
 			}
 			if blocks++; !yield(wants[begin:end]) {
@@ -61,15 +66,15 @@ func growing(wants []Want, blocks int) iter.Seq[[]Want] {
 	}
 }
 
-// claim makes some Wants targets, and their scopes the owners of what these want. It returns what is to be made at once: what most
-// likely is not there, if there is much of it, since to be refused is cheaper than to look. Few things are looked for faster.
-func (a *applying) claim(ctx context.Context, wants []Want, many bool) (atOnce []*part) {
+// claim makes some Wants targets, and their scopes the owners of what these want. It finds what is to be made unseen: what most likely
+// is not there, if there is much of it, since to be refused is cheaper than to look. Few things are looked for faster.
+func (a *applying) claim(ctx context.Context, wants []Want, many bool) []target {
 	targets := a.begin(wants)
-	entries := make([]*entry, 0, 2*claimTogether)
+	a.entries = a.entries[:0]
 	for i := range targets {
-		entries = a.own(&targets[i], entries)
+		a.own(&targets[i])
 	}
-	if err := a.ledger.tell(entries); err != nil {
+	if err := a.ledger.tell(a.entries); err != nil {
 		for i := range targets {
 			targets[i].fail(err)
 		}
@@ -79,15 +84,12 @@ func (a *applying) claim(ctx context.Context, wants []Want, many bool) (atOnce [
 		likelyNew := many && t.err == nil && a.isLikelyNew(ctx, t)
 		for j := range t.parts {
 			p := &t.parts[j]
-			if likelyNew {
-				p.needed, p.unseen = true, true
-				atOnce = append(atOnce, p)
-			} else {
+			if p.needed, p.unseen = likelyNew, likelyNew; !likelyNew {
 				a.later = append(a.later, p)
 			}
 		}
 	}
-	return atOnce
+	return targets
 }
 
 // begin opens a run for each Want, and takes it apart.
@@ -116,9 +118,9 @@ func (a *applying) begin(wants []Want) []target {
 	return targets
 }
 
-// own makes the target's scope the owner of all its parts, and adds to entries what the journal is to be told of that before any of it
-// is made. It refuses a target that wants what another scope has.
-func (a *applying) own(t *target, entries []*entry) []*entry {
+// own makes the target's scope the owner of all its parts, and notes what the journal is to be told of that before any of it is made.
+// It refuses a target that wants what another scope has.
+func (a *applying) own(t *target) {
 	for i := range t.parts {
 		p := &t.parts[i]
 		p.place = p.op.Object.Key()
@@ -134,7 +136,7 @@ func (a *applying) own(t *target, entries []*entry) []*entry {
 		a.order[t.Scope] = t
 	}
 	if t.err != nil {
-		return entries
+		return
 	}
 	var block []entry // many at once cost less
 	for i := range t.parts {
@@ -152,9 +154,8 @@ func (a *applying) own(t *target, entries []*entry) []*entry {
 		}
 		block = append(block, entry{scope: t.Scope, place: p.place, object: p.op.Object, keyed: true})
 		a.ledger.hold(t.run.owner, &block[len(block)-1])
-		entries = append(entries, &block[len(block)-1])
+		a.entries = append(a.entries, &block[len(block)-1])
 	}
-	return entries
 }
 
 // isWanted reports whether a target that came before is of the scope that owns the entry, and wants what is there.

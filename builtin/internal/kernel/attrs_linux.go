@@ -16,14 +16,13 @@ type attrs []byte
 
 // begin puts the head of an attribute whose value has the size, and room for the value, which it returns.
 func (a *attrs) begin(kind, size int) []byte {
-	native := binary.NativeEndian
-	*a = native.AppendUint16(*a, uint16(unix.SizeofRtAttr+size))
-	*a = native.AppendUint16(*a, uint16(kind))
-	at := len(*a)
-	*a = slices.Grow(*a, aligned(size))[:at+aligned(size)]
-	value := (*a)[at:]
-	clear(value)
-	return value
+	at, whole := len(*a), unix.SizeofRtAttr+aligned(size)
+	*a = slices.Grow(*a, whole)[:at+whole]
+	b := (*a)[at:]
+	clear(b)
+	binary.NativeEndian.PutUint16(b, uint16(unix.SizeofRtAttr+size))
+	binary.NativeEndian.PutUint16(b[2:], uint16(kind))
+	return b[unix.SizeofRtAttr:]
 }
 
 func (a *attrs) put(kind int, value []byte) { copy(a.begin(kind, len(value)), value) }

@@ -37,7 +37,6 @@ func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
 			b.finish()
 			b.failed(b.count, s.Do(ctx, op))
 			clear(b.numbers.known)
-			b.numbers.known[""] = 0
 		}
 		b.count++
 	}
@@ -167,13 +166,13 @@ func (n numbers) request(op Op) (message, error) {
 	case Addr:
 		return n.addr(op.Verb, o)
 	case Route:
-		return n.route(op.Verb, o)
+		return n.route(op.Verb, &o)
 	case Rule:
 		return ruleRequest(op.Verb, o)
 	case Neigh:
-		return n.neigh(op.Verb, o)
+		return n.neigh(op.Verb, &o)
 	case FDB:
-		return n.fdb(op.Verb, o)
+		return n.fdb(op.Verb, &o)
 	case VLAN:
 		return n.vlan(op.Verb, o)
 	}
@@ -193,7 +192,7 @@ type scratch struct {
 	attrs  [64]byte // most requests take no more
 }
 
-func (s *system) numbers() numbers { return numbers{s, map[string]int{"": 0}, nil} }
+func (s *system) numbers() numbers { return numbers{s, map[string]int{}, nil} }
 
 // attrs are none yet, with room for those of a request.
 func (n numbers) attrs() attrs {
@@ -212,7 +211,11 @@ func (n numbers) header() []byte {
 	return n.scratch.header[:]
 }
 
+// of is the number of the link, 0 without a name.
 func (n numbers) of(name string) (int, error) {
+	if name == "" {
+		return 0, nil
+	}
 	index, ok := n.known[name]
 	if ok {
 		return index, nil

@@ -7,6 +7,9 @@ import (
 	"slices"
 )
 
+// few is how many objects are looked for one by one rather than in a list of all there are.
+const few = 64
+
 // A Difference is an object that the kernel does not have as it is described.
 type Difference struct {
 	Index int    // of the object

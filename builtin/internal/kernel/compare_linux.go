@@ -10,9 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// few is how many objects are looked for one by one rather than in a list of all there are.
-const few = 64
-
 // A comparison is a Compare on its way. What is done for each row of a list allocates nothing.
 type comparison struct {
 	objects   []Object

@@ -49,9 +49,9 @@ func RouteMetrics(r Route) (list []RouteMetric) {
 }
 
 // metricAttrs are the metrics as attributes.
-func (r Route) metricAttrs() (a attrs, err error) {
+func (r *Route) metricAttrs() (a attrs, err error) {
 	locks := 0
-	for _, said := range RouteMetrics(r) {
+	for _, said := range RouteMetrics(*r) {
 		for _, m := range metrics {
 			if m.word != said.Word {
 				continue

@@ -44,13 +44,15 @@ func (l *ledger) begin(runs []*Run) (freed []string) {
 	return freed
 }
 
-// end ends the run, which has freed some places.
-func (l *ledger) end(r *Run) {
+// end ends the runs, each of which has freed some places.
+func (l *ledger) end(runs []*Run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	r.owner.open = false
-	r.owner.freed = append(r.owner.freed, r.freed...)
-	l.forgetOwner(r.owner)
+	for _, r := range runs {
+		r.owner.open = false
+		r.owner.freed = append(r.owner.freed, r.freed...)
+		l.forgetOwner(r.owner)
+	}
 }
 
 // lastRun is which of all runs the last one is.

@@ -112,7 +112,7 @@ func (r record) MarshalJSON() ([]byte, error) {
 
 // AppendJSON appends what json.Marshal would write, for the three kinds of objects of which a start writes thousands. ok is false
 // for any other record.
-func (r record) AppendJSON(b []byte) (_ []byte, ok bool) {
+func (r *record) AppendJSON(b []byte) (_ []byte, ok bool) {
 	if r.set != nil || !isBare(r.scope) || !isBare(r.place) {
 		return b, false
 	}
@@ -134,7 +134,7 @@ func (r record) AppendJSON(b []byte) (_ []byte, ok bool) {
 	return append(b, '}'), ok
 }
 
-func (r Route) appendJSON(b []byte) (_ []byte, ok bool) {
+func (r *Route) appendJSON(b []byte) (_ []byte, ok bool) {
 	if !r.isPlain() || r.Type != "" || r.Table != 0 || r.Hops[0].Weight != 0 || !r.Hops[0].Via.IsValid() || !isBare(r.Hops[0].Dev) || r.Hops[0].Dev == "" {
 		return b, false
 	}
@@ -153,8 +153,8 @@ func (r Route) appendJSON(b []byte) (_ []byte, ok bool) {
 	return append(b, '}'), true
 }
 
-func (n Neigh) appendJSON(b []byte) (_ []byte, ok bool) {
-	if n != (Neigh{IP: n.IP, Dev: n.Dev, Address: n.Address}) || !n.IP.IsValid() || n.Dev == "" || n.Address == "" || !isBare(n.Dev) || !isBare(string(n.Address)) {
+func (n *Neigh) appendJSON(b []byte) (_ []byte, ok bool) {
+	if *n != (Neigh{IP: n.IP, Dev: n.Dev, Address: n.Address}) || !n.IP.IsValid() || n.Dev == "" || n.Address == "" || !isBare(n.Dev) || !isBare(string(n.Address)) {
 		return b, false
 	}
 	b = n.IP.AppendTo(append(b, `"neigh":{"IP":"`...))
@@ -162,7 +162,7 @@ func (n Neigh) appendJSON(b []byte) (_ []byte, ok bool) {
 	return append(append(append(b, `","Address":"`...), n.Address...), `"}`...), true
 }
 
-func (f FDB) appendJSON(b []byte) (_ []byte, ok bool) {
+func (f *FDB) appendJSON(b []byte) (_ []byte, ok bool) {
 	rest := f.Master || f.State != "" || f.VLAN != 0 || f.Port != 0 || f.VNI != 0 || f.SourceVNI != 0 || f.NextHop != 0 || f.Via != ""
 	if rest || !f.Dst.IsValid() || f.Dev == "" || f.Address == "" || !isBare(f.Dev) || !isBare(string(f.Address)) {
 		return b, false

@@ -20,7 +20,7 @@ var routeTypes = spelling{
 	unix.RTN_UNREACHABLE: "unreachable", unix.RTN_PROHIBIT: "prohibit", unix.RTN_THROW: "throw",
 }
 
-func (n numbers) route(verb Verb, r Route) (message, error) {
+func (n numbers) route(verb Verb, r *Route) (message, error) {
 	header, err := routeHeader(verb, r)
 	if err != nil {
 		return message{}, err
@@ -36,7 +36,7 @@ func (n numbers) route(verb Verb, r Route) (message, error) {
 }
 
 // routeHeader fills in what ip would. A deletion leaves out what is not said, so that it matches any.
-func routeHeader(verb Verb, r Route) (header unix.RtMsg, err error) {
+func routeHeader(verb Verb, r *Route) (header unix.RtMsg, err error) {
 	header.Family = family(r.Dst.Addr())
 	header.Dst_len = uint8(r.Dst.Bits())
 	header.Tos = uint8(r.TOS)
@@ -74,7 +74,7 @@ func routeHeader(verb Verb, r Route) (header unix.RtMsg, err error) {
 	return header, nil
 }
 
-func defaultScope(verb Verb, r Route, kind int) uint8 {
+func defaultScope(verb Verb, r *Route, kind int) uint8 {
 	switch {
 	case r.Dst.Addr().Is6():
 		return unix.RT_SCOPE_UNIVERSE
@@ -84,7 +84,7 @@ func defaultScope(verb Verb, r Route, kind int) uint8 {
 		return unix.RT_SCOPE_LINK
 	case verb == Del && kind <= unix.RTN_UNICAST:
 		return unix.RT_SCOPE_NOWHERE
-	case kind == unix.RTN_UNICAST && len(r.Hops) <= 1 && !r.hop().Via.IsValid():
+	case kind == unix.RTN_UNICAST && (len(r.Hops) == 0 || len(r.Hops) == 1 && !r.Hops[0].Via.IsValid()):
 		return unix.RT_SCOPE_LINK
 	}
 	return unix.RT_SCOPE_UNIVERSE
@@ -98,7 +98,7 @@ func (r Route) hop() Hop {
 	return Hop{}
 }
 
-func (n numbers) routeAttrs(r Route) (attrs, error) {
+func (n numbers) routeAttrs(r *Route) (attrs, error) {
 	a := n.attrs()
 	if r.Dst.Bits() > 0 {
 		a.ip(unix.RTA_DST, r.Dst.Addr())

@@ -55,7 +55,11 @@ func (n Neigh) Key() string {
 
 // Key is "fdb DEV MAC TABLE VLAN VNI".
 func (f FDB) Key() string {
-	return "fdb " + f.Dev + " " + string(f.Address) + " " + f.where() + " " + strconv.Itoa(f.VLAN) + " " + strconv.Itoa(f.VNI)
+	b := append(append(make([]byte, 0, 64), "fdb "...), f.Dev...)
+	b = append(append(append(b, ' '), f.Address...), ' ')
+	b = append(append(b, f.where()...), ' ')
+	b = append(strconv.AppendInt(b, int64(f.VLAN), 10), ' ')
+	return string(strconv.AppendInt(b, int64(f.VNI), 10))
 }
 
 // everybody is the broadcast address of Ethernet, which links begin with.

@@ -114,6 +114,6 @@ func (r *Run) end(success bool) {
 	r.undo = nil
 	if !r.ended {
 		r.ended = true
-		r.scopes.ended(r, success)
+		r.scopes.ended(success, r)
 	}
 }

@@ -95,20 +95,22 @@ func (w *watch) isBack(places []string) {
 	}
 }
 
-// ended says that the run's scope is at rest. Whoever tells of damage holds the watch's lock, and so knows of the end or is known of.
-func (s *Scopes) ended(r *Run, success bool) {
+// ended says that the runs' scopes are at rest. Whoever tells of damage holds the watch's lock, and so knows of the end or is known of.
+func (s *Scopes) ended(success bool, runs ...*Run) {
 	w := s.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s.ledger.end(r)
-	if success && len(w.told) > 0 {
-		for place := range r.touched.all() {
-			delete(w.told, place)
+	s.ledger.end(runs)
+	for _, r := range runs {
+		if success && len(w.told) > 0 {
+			for place := range r.touched.all() {
+				delete(w.told, place)
+			}
 		}
-	}
-	if w.suspected[r.scope] {
-		delete(w.suspected, r.scope)
-		w.lookAnywhere()
+		if w.suspected[r.scope] {
+			delete(w.suspected, r.scope)
+			w.lookAnywhere()
+		}
 	}
 }
 
