@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native/nativetest"
 	"github.com/overlayd/overlayd/lease"
@@ -75,6 +77,26 @@ func TestAPeerThatCannotBeReachedHarmsNobody(t *testing.T) {
 			}
 			same(t, "left", before, h.state())
 		})
+	}
+}
+
+func TestOnlyPeersThatCameToBeAreLive(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	h.must(h.start("host-gw", ""))
+	peers := []*lease.Lease{new(peerOf("host-gw", 7, 0)), new(peerOf("host-gw", 8, 0)), new(peerOf("vxlan", 9, 0))}
+	peers[1].V4.PublicIP = netip.MustParseAddr("198.51.100.7") // behind a router
+	want := map[string]bool{peers[0].String(): true}
+	for range 2 { // at first, and while there are others
+		if errs := h.backend.Sync(t.Context(), h.call, peers); errs[0] != nil || errs[1] == nil || errs[2] == nil {
+			t.Errorf("got %v, want the second and the third refused", errs)
+		}
+		got := map[string]bool{}
+		for scope := range h.backend.(*planned).live {
+			got[scope] = true
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("live (-want +got):\n%s", diff)
+		}
 	}
 }
 

@@ -41,6 +41,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	errs := make([]error, len(peers))
 	scopes := make([]string, len(peers))
 	at := make([]int, 0, len(peers)) // which peers' the Wants are
+	var all map[string]livePeer      // the peers, if there were none before
 	wants := func(yield func(kernel.Want) bool) {
 		for i, peer := range peers {
 			scopes[i] = peer.String()
@@ -54,6 +55,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 				return
 			}
 		}
+		all = b.firstPeers(scopes, peers) // while the kernel makes the last of them
 	}
 	for i, err := range b.apply(ctx, call.Reason, wants) {
 		errs[at[i]] = b.explain(err)
@@ -61,22 +63,43 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	failed, now := false, time.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.live) == 0 {
-		b.live = make(map[string]livePeer, len(peers))
+	first := all != nil && len(b.live) == 0
+	if first {
+		b.live = all
 	}
 	for i, peer := range peers {
-		if errs[i] == nil {
-			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer, now)}
-			b.hear(scopes[i], peer)
+		switch {
+		case errs[i] != nil:
+			failed = true
+			errs[i] = fmt.Errorf("peer %s: %w", scopes[i], errs[i])
+			if first {
+				delete(b.live, scopes[i])
+			}
 			continue
+		case !first:
+			b.live[scopes[i]] = livePeer{peer, b.live[scopes[i]].sinceOf(peer, now)}
 		}
-		failed = true
-		errs[i] = fmt.Errorf("peer %s: %w", scopes[i], errs[i])
+		b.hear(scopes[i], peer)
 	}
 	if !failed {
 		return nil
 	}
 	return errs
+}
+
+// firstPeers are the peers as they are live from now on, nil if any were before.
+func (b *planned) firstPeers(scopes []string, peers []*lease.Lease) map[string]livePeer {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.live) > 0 {
+		return nil
+	}
+	now := time.Now()
+	all := make(map[string]livePeer, len(peers))
+	for i, peer := range peers {
+		all[scopes[i]] = livePeer{peer, now}
+	}
+	return all
 }
 
 // greeting is greet for objects among which there may be no WireGuard peer.

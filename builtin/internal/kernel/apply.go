@@ -69,7 +69,7 @@ type part struct {
 	needed  bool // the kernel does not have it
 	unseen  bool // whether it does was not looked at: if so, it will say
 	there   bool // it has said so
-	done    bool
+	done    bool // the kernel was told, and did not refuse
 }
 
 // inverse brings back what was there.
@@ -124,7 +124,7 @@ func (a *applying) end(ctx context.Context) (errs []error) {
 			switch {
 			case t.err != nil:
 				a.takeBack(ctx, t)
-			case a.ledger.ownsMore(t.run.owner, &t.run.touched):
+			case !t.anew && a.ledger.ownsMore(t.run.owner, &t.run.touched):
 				t.err = t.run.Sweep(ctx)
 			default:
 				kept = append(kept, &t.run)

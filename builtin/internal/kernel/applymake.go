@@ -207,29 +207,31 @@ func (a *applying) make(ctx context.Context, parts iter.Seq[*part]) (there []*pa
 				}
 				given[p.place] = peer
 			}
+			p.done = true
 			if made = append(made, p); !yield(op) {
 				return
 			}
 		}
 	})
-	for i, p := range made {
-		var err error
-		if errs != nil {
-			err = errs[i]
+	for i, err := range errs {
+		if err == nil {
+			continue
 		}
-		exists := p.op.Verb == Add && err != nil && errors.Is(err, fs.ErrExist)
+		p := made[i]
+		exists := p.op.Verb == Add && errors.Is(err, fs.ErrExist)
 		if exists && p.unseen {
-			p.unseen, p.there = false, true
+			p.unseen, p.there, p.done = false, true, false
 			there = append(there, p)
 			continue
 		}
 		if exists {
 			err = p.replace(ctx, a.kernel)
 		}
-		if err != nil && errors.Is(err, syscall.EINVAL) {
+		if errors.Is(err, syscall.EINVAL) {
 			err = a.reroute(ctx, p, err)
 		}
-		if p.done = err == nil; !p.done {
+		if err != nil {
+			p.done = false
 			p.of.fail(err)
 		}
 	}

@@ -276,3 +276,21 @@ func TestWhatWasToBeReplacedWhenTheProcessWasKilledIsClearedToo(t *testing.T) {
 		})
 	}
 }
+
+func TestTheLedgerKnowsNoMoreOfScopesThatAreGone(t *testing.T) {
+	s := scopesOn(t, NewFake(), filepath.Join(t.TempDir(), "ledger"))
+	fill(t, s)
+	for _, scope := range []string{"node", "10.50.7.0/24"} {
+		if err := s.Begin(scope).Clear(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(s.ledger.owners); n != 2 {
+		t.Errorf("it knows of %d scopes, want both until the journal is told what they have freed", n)
+	}
+	s.Begin("node").Keep()
+	s.Begin("10.50.7.0/24").Keep()
+	if n := len(s.ledger.owners); n != 0 {
+		t.Errorf("it knows of %d scopes, want none", n)
+	}
+}

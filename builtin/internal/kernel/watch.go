@@ -107,7 +107,7 @@ func (s *Scopes) ended(success bool, runs ...*Run) {
 				delete(w.told, place)
 			}
 		}
-		if w.suspected[r.scope] {
+		if len(w.suspected) > 0 && w.suspected[r.scope] {
 			delete(w.suspected, r.scope)
 			w.lookAnywhere()
 		}
