@@ -157,6 +157,33 @@ func TestApplyTakesBackTheScopesThatFailAlone(t *testing.T) {
 	}
 }
 
+// What is as a scope that fails wants it, but was not made for it, stays.
+func TestApplyLeavesWhatWasThereOfAScopeThatFails(t *testing.T) {
+	for _, n := range []int{2, 60} {
+		eachKernel(t, func(t *testing.T, k Kernel) {
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			s := scopesOn(t, k, "")
+			wants := wantsOf(n)
+			before := wants[1]
+			for _, o := range before.Objects {
+				do(t, k, Op{Add, o})
+			}
+			wants[1].Objects = append(slices.Clip(before.Objects), Neigh{IP: neigh.IP, Dev: "nope", Address: station})
+			errs := s.Apply(t.Context(), slices.Values(wants), func(string) bool { return true })
+			if len(errs) != n || errs[0] != nil || errs[1] == nil {
+				t.Errorf("errors %v", errs)
+			}
+			wants[1] = before
+			if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
+				t.Errorf("state (-want +got):\n%s", diff)
+			}
+			if got := s.Owned(before.Scope); len(got) > 0 {
+				t.Errorf("it owns %v", got)
+			}
+		})
+	}
+}
+
 // Of two scopes in one set that want one place the first has it, whichever owned it in an earlier life, and however far apart they are.
 func TestTheFirstOfASetHasWhatALaterOneWants(t *testing.T) {
 	for _, n := range []int{2, claimTogether} {

@@ -311,7 +311,7 @@ func TestNothingIsPutBackThatWasDeletedMeanwhile(t *testing.T) {
 			do(t, run, Op{Add, vx}, Op{Add, remote})
 			run.Keep()
 			k.before = func() {
-				k.before = func() {}
+				k.before = nil
 				run := scopes.Begin(tt.scope)
 				do(t, run, tt.op)
 				run.Keep()
@@ -327,15 +327,44 @@ func TestNothingIsPutBackThatWasDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// A meddled kernel lets something happen before it compares.
+// A run that ends while the kernel is looked at may have mended what the look has found.
+func TestDamageThatARunHasMendedMeanwhileIsNotTold(t *testing.T) {
+	k := &meddled{Kernel: NewFake()}
+	scopes := scopesOn(t, k, "")
+	run := scopes.Begin("10.50.7.0/24")
+	do(t, run, Op{Add, vx}, Op{Add, remote})
+	run.Keep()
+	do(t, k, Op{Del, remote})
+	k.after = func() {
+		run := scopes.Begin("10.50.7.0/24")
+		do(t, run, Op{Add, remote})
+		run.Keep()
+	}
+	if names, err := scopes.Audit(t.Context()); len(names) > 0 || err != nil {
+		t.Errorf("damaged are %v, %v, want none", names, err)
+	}
+	k.after = nil
+	do(t, k, Op{Del, remote})
+	if names, err := scopes.Audit(t.Context()); len(names) != 1 || err != nil {
+		t.Errorf("damaged are %v, %v, want what is lost once more", names, err)
+	}
+}
+
+// A meddled kernel lets something happen before it compares, or after.
 type meddled struct {
 	Kernel
-	before func()
+	before, after func()
 }
 
 func (m *meddled) Compare(ctx context.Context, objects []Object) ([]Difference, error) {
-	m.before()
-	return m.Kernel.Compare(ctx, objects)
+	if m.before != nil {
+		m.before()
+	}
+	differences, err := m.Kernel.Compare(ctx, objects)
+	if m.after != nil {
+		m.after()
+	}
+	return differences, err
 }
 
 func TestNoLinkIsRememberedThatHasGone(t *testing.T) {
