@@ -181,6 +181,7 @@ func joins(b *testing.B, kind string, n, some int) (own, whole []cost) {
 	}
 	defer remembered.Close()
 	node := newBench(b, kind)
+	defer node.close(b) // WireGuard's next one is in the same namespace
 	self := node.call.Node
 	self.Lease.V4.Subnet = lease.Path{}.Subnet
 	ctx, cancel := context.WithCancel(b.Context())
