@@ -152,9 +152,9 @@ func (d *detour) help(ctx context.Context) error {
 	if time.Since(d.failed) < returnTime {
 		return nil
 	}
-	private, err := d.plan.Key()
+	key, err := d.plan.Key()
 	if err == nil {
-		err = d.makeLinks(ctx, private)
+		err = d.makeLinks(ctx, key.Private)
 	}
 	if err != nil {
 		d.failed = time.Now()

@@ -61,11 +61,11 @@ func (p Plan) Detour(n *native.Node, private kernel.Secret) ([]kernel.Object, er
 			return nil, err
 		}
 	}
-	public, err := publicKey(private)
+	key, err := keyOf(private)
 	if err != nil {
 		return nil, err
 	}
-	return p.links(n, p.beside, private, public)
+	return p.links(n, p.beside, key)
 }
 
 // Detoured is the peer on the detour's links, and the routes that lead it there instead of to the node's own. One that tells of a next

@@ -11,12 +11,19 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
 
 // KeyName is the name of the file with a node's private key.
 const KeyName = "wireguard-key"
+
+// A Key is a node's.
+type Key struct {
+	Private kernel.Secret
+	Public  kernel.PublicKey
+}
 
 // pending is the name of the file with the key that is to take the place of the one in the file.
 func pending(path string) string { return path + "-next" }
@@ -34,7 +41,8 @@ func Rotate(path string) (kernel.PublicKey, error) {
 	if err != nil {
 		return kernel.PublicKey{}, err
 	}
-	return publicKey(private)
+	key, err := keyOf(private)
+	return key.Public, err
 }
 
 // Pending returns the key that is to take the place of the one in the file; fs.ErrNotExist when there is none.
@@ -48,17 +56,37 @@ func TakeUp(path string) error {
 	return nil
 }
 
-// KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet.
-func KeyFile(path string) func() (kernel.Secret, error) {
-	return func() (kernel.Secret, error) {
-		key, err := readKey(path)
+// KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet. A file that is
+// as it was the last time is not read again, since the key is asked for with each peer. It may be called concurrently.
+func KeyFile(path string) func() (Key, error) {
+	var mu sync.Mutex
+	var last Key
+	var was os.FileInfo // the file of that key, nil for none
+	return func() (Key, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		is, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = makeKey(path, os.Rename); err != nil {
-				return key, fmt.Errorf("make WireGuard key: %w", err)
+			if err := makeKey(path, os.Rename); err != nil {
+				return Key{}, fmt.Errorf("make WireGuard key: %w", err)
 			}
-			return readKey(path)
+			is, err = os.Stat(path)
 		}
-		return key, err
+		if err != nil {
+			return Key{}, fmt.Errorf("read WireGuard key: %w", err)
+		}
+		if was != nil && os.SameFile(was, is) && was.ModTime().Equal(is.ModTime()) && was.Size() == is.Size() {
+			return last, nil
+		}
+		was = nil
+		private, err := readKey(path)
+		if err != nil {
+			return Key{}, err
+		}
+		if last, err = keyOf(private); err == nil {
+			was = is
+		}
+		return last, err
 	}
 }
 
@@ -100,10 +128,11 @@ func parseKey(text string) ([32]byte, error) {
 	return [32]byte(b), nil
 }
 
-func publicKey(private kernel.Secret) (kernel.PublicKey, error) {
+// keyOf is the key with the private half given.
+func keyOf(private kernel.Secret) (Key, error) {
 	key, err := ecdh.X25519().NewPrivateKey(private[:])
 	if err != nil {
-		return kernel.PublicKey{}, fmt.Errorf("derive public key: %w", err)
+		return Key{}, fmt.Errorf("derive public key: %w", err)
 	}
-	return kernel.PublicKey(key.PublicKey().Bytes()), nil
+	return Key{private, kernel.PublicKey(key.PublicKey().Bytes())}, nil
 }

@@ -18,8 +18,8 @@ import (
 // A Plan says what the kernel is to have.
 type Plan struct {
 	Config
-	Key  func() (kernel.Secret, error) // this node's private key, the same each time; see KeyFile
-	Next kernel.PublicKey              // the key that the detour's links have, to be told as the node's next; zero for none
+	Key  func() (Key, error) // this node's, the same each time; see KeyFile
+	Next kernel.PublicKey    // the key that the detour's links have, to be told as the node's next; zero for none
 }
 
 // overhead is how many bytes WireGuard adds to a packet at most: IPv6 header 40, UDP 8, its own 32. Packets are padded to
@@ -45,32 +45,32 @@ func (p Plan) Check(n *native.Node) error {
 // Data tells the node's public key, and the port on which each family's link listens. flannel tells ListenPortV6 for IPv6 even
 // where one link has both families; here a peer can believe what it reads.
 func (p Plan) Data(n *native.Node) (data hooks.Data, err error) {
-	_, key, err := p.keys()
+	key, err := p.Key()
 	if err != nil {
 		return hooks.Data{}, err
 	}
 	if n.Uses(native.IPv4) {
-		if data.V4, err = p.encode(key, native.IPv4); err != nil {
+		if data.V4, err = p.encode(key.Public, native.IPv4); err != nil {
 			return hooks.Data{}, err
 		}
 	}
 	if n.Uses(native.IPv6) {
-		data.V6, err = p.encode(key, native.IPv6)
+		data.V6, err = p.encode(key.Public, native.IPv6)
 	}
 	return data, err
 }
 
 // Links are one for both address families or one for each, with their keys.
 func (p Plan) Links(n *native.Node) ([]kernel.Object, error) {
-	private, public, err := p.keys()
+	key, err := p.Key()
 	if err != nil {
 		return nil, err
 	}
-	return p.links(n, p.device, private, public)
+	return p.links(n, p.device, key)
 }
 
 // links are those of the families, each once.
-func (p Plan) links(n *native.Node, of func(native.Family) device, private kernel.Secret, public kernel.PublicKey) (objects []kernel.Object, err error) {
+func (p Plan) links(n *native.Node, of func(native.Family) device, key Key) (objects []kernel.Object, err error) {
 	underlay, err := n.Underlay(p.MTU)
 	if err != nil {
 		return nil, err
@@ -81,7 +81,7 @@ func (p Plan) links(n *native.Node, of func(native.Family) device, private kerne
 			made[d.name] = true
 			objects = append(objects,
 				kernel.Link{Name: d.name, Kind: "wireguard", MTU: underlay - overhead, State: kernel.Up},
-				kernel.Device{Name: d.name, PrivateKey: &private, ListenPort: &d.port, PublicKey: public},
+				kernel.Device{Name: d.name, PrivateKey: &key.Private, ListenPort: &d.port, PublicKey: key.Public},
 			)
 		}
 	}
@@ -152,11 +152,11 @@ func (p Plan) peer(halves []*lease.Path, endpoint netip.Addr) (kernel.Peer, erro
 	if err != nil {
 		return kernel.Peer{}, err
 	}
-	_, own, err := p.keys()
+	own, err := p.Key()
 	switch {
 	case err != nil:
 		return kernel.Peer{}, err
-	case key == own:
+	case key == own.Public:
 		return kernel.Peer{}, errors.New("its public key is this node's own: one of the two was cloned, and needs its key file deleted")
 	}
 	o := kernel.Peer{
@@ -201,11 +201,4 @@ func (p Plan) device(f native.Family) device {
 		return device{p.NameV6, p.PortV6}
 	}
 	return device{p.Name, p.ListenPort}
-}
-
-func (p Plan) keys() (private kernel.Secret, public kernel.PublicKey, err error) {
-	if private, err = p.Key(); err == nil {
-		public, err = publicKey(private)
-	}
-	return private, public, err
 }

@@ -1,6 +1,8 @@
 package wireguard
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"io/fs"
 	"net/netip"
@@ -8,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -30,12 +33,7 @@ func plan(t *testing.T, config string) Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Plan{Config: c, Key: func() (key kernel.Secret, err error) {
-		for i := range key {
-			key[i] = 0x40
-		}
-		return key, nil
-	}}
+	return Plan{Config: c, Key: func() (Key, error) { return keyOf(kernel.Secret(bytes.Repeat([]byte{0x40}, 32))) }}
 }
 
 func TestANodeIsALinkForEachFamilyOrOneForBoth(t *testing.T) {
@@ -287,7 +285,7 @@ func TestAKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	second, err := KeyFile(path)()
-	if err != nil || first != second || first == (kernel.Secret{}) {
+	if err != nil || first != second || first.Private == (kernel.Secret{}) {
 		t.Errorf("a second time the key is another one, or %v", err)
 	}
 	info, err := os.Stat(path)
@@ -324,7 +322,7 @@ func TestAKeyIsRotatedWhereThereIsOne(t *testing.T) {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
 	waits, err := Pending(path)
-	if still, err2 := read(); err != nil || err2 != nil || still != first || waits == first {
+	if still, err2 := read(); err != nil || err2 != nil || still != first || waits == first.Private {
 		t.Errorf("before it is taken up it is not the old key, or the next is: %v, %v", err, err2)
 	}
 	if err := TakeUp(path); err != nil {
@@ -334,11 +332,37 @@ func TestAKeyIsRotatedWhereThereIsOne(t *testing.T) {
 		t.Errorf("it waits still: %v", err)
 	}
 	second, err := read()
-	if want, _ := publicKey(second); err != nil || second == first || public != want {
-		t.Errorf("it is the same key: %t; its public key is %s, want %s; %v", second == first, public, want, err)
+	if err != nil || second == first || second.Private != waits || public != second.Public {
+		t.Errorf("it is the same key: %t; its public key is %s, want %s; %v", second == first, public, second.Public, err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAKeyThatSomebodyWritesOverIsReadAnew(t *testing.T) {
+	path := filepath.Join(t.TempDir(), KeyName)
+	read := KeyFile(path)
+	first, err := read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := kernel.Secret{7}
+	if err := os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(other[:])+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Second) // whatever the file system's clock can tell apart
+	if err := os.Chtimes(path, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(); err != nil || got.Private != other || got.Public == first.Public {
+		t.Errorf("the key is not the new one, but is that the old one: %t, %v", got == first, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := read(); err != nil || got.Private == other || got.Private == first.Private {
+		t.Errorf("without the file no other key was made, %v", err)
 	}
 }
 
