@@ -11,7 +11,7 @@ import (
 
 var scopes = spelling{0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 
-func (n numbers) addr(verb Verb, a Addr) (message, error) {
+func (n *numbers) addr(verb Verb, a Addr) (message, error) {
 	index, err := n.of(a.Dev)
 	if err != nil {
 		return message{}, err

@@ -36,7 +36,7 @@ func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
 			b.configure()
 			b.finish()
 			b.failed(b.count, s.Do(ctx, op))
-			clear(b.numbers.known)
+			b.numbers.forget()
 		}
 		b.count++
 	}
@@ -56,7 +56,7 @@ func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
 type batch struct {
 	s       *system
 	ctx     context.Context
-	numbers numbers
+	numbers *numbers
 	count   int       // operations so far
 	limit   int       // bytes of the one that is filled; the first is small, so that the kernel soon has something to do
 	filling *datagram // requests that wait to be sent, nil for none
@@ -161,7 +161,7 @@ func (b *batch) configure() {
 }
 
 // request is what carries out an operation that is one request.
-func (n numbers) request(op Op) (message, error) {
+func (n *numbers) request(op Op) (message, error) {
 	switch o := op.Object.(type) {
 	case Addr:
 		return n.addr(op.Verb, o)
@@ -183,6 +183,8 @@ func (n numbers) request(op Op) (message, error) {
 type numbers struct {
 	system  *system
 	known   map[string]int
+	last    string   // the name that was asked for last, mostly the next one too
+	index   int      // its number
 	scratch *scratch // nil has the parts of a request allocated
 }
 
@@ -192,10 +194,10 @@ type scratch struct {
 	attrs  [64]byte // most requests take no more
 }
 
-func (s *system) numbers() numbers { return numbers{s, map[string]int{}, nil} }
+func (s *system) numbers() *numbers { return &numbers{system: s, known: map[string]int{}} }
 
 // attrs are none yet, with room for those of a request.
-func (n numbers) attrs() attrs {
+func (n *numbers) attrs() attrs {
 	if n.scratch == nil {
 		return nil
 	}
@@ -203,7 +205,7 @@ func (n numbers) attrs() attrs {
 }
 
 // header is the bytes of an rtmsg or an ndmsg, which are as many, all zero.
-func (n numbers) header() []byte {
+func (n *numbers) header() []byte {
 	if n.scratch == nil {
 		return make([]byte, unix.SizeofRtMsg)
 	}
@@ -212,17 +214,27 @@ func (n numbers) header() []byte {
 }
 
 // of is the number of the link, 0 without a name.
-func (n numbers) of(name string) (int, error) {
-	if name == "" {
+func (n *numbers) of(name string) (int, error) {
+	switch name {
+	case "":
 		return 0, nil
+	case n.last:
+		return n.index, nil
 	}
 	index, ok := n.known[name]
-	if ok {
-		return index, nil
-	}
-	index, err := n.system.index(name)
-	if err == nil {
+	if !ok {
+		var err error
+		if index, err = n.system.index(name); err != nil {
+			return index, err
+		}
 		n.known[name] = index
 	}
-	return index, err
+	n.last, n.index = name, index
+	return index, nil
+}
+
+// forget forgets all numbers.
+func (n *numbers) forget() {
+	clear(n.known)
+	n.last = ""
 }

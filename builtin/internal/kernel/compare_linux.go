@@ -13,7 +13,7 @@ import (
 // A comparison is a Compare on its way. What is done for each row of a list allocates nothing.
 type comparison struct {
 	objects   []Object
-	numbers   numbers
+	numbers   *numbers
 	seats     seats // of the objects' rows
 	questions []question
 	seated    []bool // objects that have a seat
@@ -73,8 +73,8 @@ func (c *comparison) sort() {
 // seat finds the seats of all objects, and returns those that have none.
 func (c *comparison) seat() (rest []int) {
 	for i, o := range c.objects {
-		r, ok, err := c.numbers.row(o)
-		c.seats.rows[i] = r
+		r := &c.seats.rows[i]
+		ok, err := c.numbers.row(o, r)
 		switch {
 		case ok && err != nil: // there is no such link, and so nothing on it
 			c.found = append(c.found, Difference{Index: i})
@@ -227,8 +227,8 @@ func (c *comparison) lookAtEach(ctx context.Context, s *system) (ok bool, err er
 		if err := ctx.Err(); err != nil {
 			return false, context.Cause(ctx)
 		}
-		want, _, err := c.numbers.row(c.objects[i])
-		if err != nil {
+		var want row
+		if _, err := c.numbers.row(c.objects[i], &want); err != nil {
 			continue // there is no such link, which is found already
 		}
 		if want.isRoute() && want.table.number != mainTable {
@@ -236,7 +236,7 @@ func (c *comparison) lookAtEach(ctx context.Context, s *system) (ok bool, err er
 		}
 		t := &tableComparison{c, want.table, s.names(), nil}
 		certain := true
-		_, err = s.lists[0].ask(want.narrow(), func(m []byte) {
+		_, err := s.lists[0].ask(want.narrow(), func(m []byte) {
 			t.take(m)
 			certain = c.seen[i] || want.isMissedBy(t.row(m))
 		})

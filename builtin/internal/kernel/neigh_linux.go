@@ -21,7 +21,7 @@ var fdbStates = spelling{
 	netlink.NUD_STALE:                         "stale",
 }
 
-func (n numbers) neigh(verb Verb, o *Neigh) (message, error) {
+func (n *numbers) neigh(verb Verb, o *Neigh) (message, error) {
 	header := netlink.Ndmsg{Family: family(o.IP)}
 	state := netlink.NUD_PERMANENT
 	if o.State != "" {
@@ -74,7 +74,7 @@ func (n *Neigh) flags() []neighFlag {
 }
 
 // neighbour is a request about a neighbour or an FDB entry, which the kernel keeps behind one message.
-func (n numbers) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs) (message, error) {
+func (n *numbers) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs) (message, error) {
 	index, err := n.of(dev)
 	native, b := binary.NativeEndian, n.header()
 	b[0], b[10], b[11] = header.Family, header.Flags, header.Type
@@ -83,7 +83,7 @@ func (n numbers) neighbour(verb Verb, dev string, header netlink.Ndmsg, a attrs)
 	return request(verb, unix.RTM_NEWNEIGH, unix.RTM_DELNEIGH, b, a), err
 }
 
-func (n numbers) fdb(verb Verb, f *FDB) (message, error) {
+func (n *numbers) fdb(verb Verb, f *FDB) (message, error) {
 	header := netlink.Ndmsg{Family: unix.AF_BRIDGE, Flags: netlink.NTF_SELF}
 	if f.Master {
 		header.Flags = netlink.NTF_MASTER

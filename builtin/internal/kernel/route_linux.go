@@ -20,7 +20,7 @@ var routeTypes = spelling{
 	unix.RTN_UNREACHABLE: "unreachable", unix.RTN_PROHIBIT: "prohibit", unix.RTN_THROW: "throw",
 }
 
-func (n numbers) route(verb Verb, r *Route) (message, error) {
+func (n *numbers) route(verb Verb, r *Route) (message, error) {
 	header, err := routeHeader(verb, r)
 	if err != nil {
 		return message{}, err
@@ -98,7 +98,7 @@ func (r Route) hop() Hop {
 	return Hop{}
 }
 
-func (n numbers) routeAttrs(r *Route) (attrs, error) {
+func (n *numbers) routeAttrs(r *Route) (attrs, error) {
 	a := n.attrs()
 	if r.Dst.Bits() > 0 {
 		a.ip(unix.RTA_DST, r.Dst.Addr())
@@ -161,7 +161,7 @@ func (a *attrs) via(h Hop, dst netip.Addr) {
 }
 
 // nexthop is one rtnexthop of a route with several.
-func (n numbers) nexthop(h Hop, dst netip.Addr) ([]byte, error) {
+func (n *numbers) nexthop(h Hop, dst netip.Addr) ([]byte, error) {
 	index, err := n.of(h.Dev)
 	if err != nil {
 		return nil, err

@@ -56,42 +56,47 @@ func (r row) isMissedBy(answer row) bool {
 	return r.isRoute() && r.table == answer.table && answer.bits < r.bits
 }
 
-// row is what the object should be listed as. ok is false for objects of which it cannot say all.
-func (n numbers) row(o Object) (r row, ok bool, err error) {
+// row makes r what the object should be listed as. ok is false for objects of which it cannot say all.
+func (n *numbers) row(o Object, r *row) (ok bool, err error) {
 	switch o := o.(type) {
 	case Route:
-		return n.routeRow(&o)
+		return n.routeRow(&o, r)
 	case Neigh:
 		r.via.low, ok = o.Address.Number()
 		r.table, r.to = question{unix.RTM_GETNEIGH, family(o.IP), 0}, addressOf(o.IP)
 		plain := !o.Proxy && !o.Router && !o.Learned && !o.Managed && o.Protocol == 0
-		return n.onLink(r, ok && plain && stateOr(o.State) == "permanent", o.Dev)
+		if !ok || !plain || stateOr(o.State) != "permanent" {
+			return false, nil
+		}
+		r.table.number, err = n.link(o.Dev)
+		return true, err
 	case FDB:
 		r.to.low, ok = o.Address.Number()
 		r.table = question{unix.RTM_GETNEIGH, unix.AF_BRIDGE, 0}
 		r.vlan, r.number, r.via = uint16(o.VLAN), uint32(o.VNI), addressOf(o.Dst)
-		return n.onLink(r, ok && !o.Master && !perishes(o) && o.NextHop == 0 && o.SourceVNI == 0, o.Dev)
+		if !ok || o.Master || perishes(o) || o.NextHop != 0 || o.SourceVNI != 0 {
+			return false, nil
+		}
+		r.table.number, err = n.link(o.Dev)
+		return true, err
 	}
-	return row{}, false, nil
+	return false, nil
 }
 
-func (n numbers) onLink(r row, ok bool, dev string) (row, bool, error) {
-	if !ok {
-		return row{}, false, nil
-	}
-	index, err := n.of(dev)
-	r.table.number = uint32(index)
-	return r, true, err
+// link is the number of the link as rows have it.
+func (n *numbers) link(name string) (uint32, error) {
+	index, err := n.of(name)
+	return uint32(index), err
 }
 
-func (n numbers) routeRow(o *Route) (row, bool, error) {
+func (n *numbers) routeRow(o *Route, r *row) (ok bool, err error) {
 	if !o.isPlain() {
-		return row{}, false, nil
+		return false, nil
 	}
-	index, err := n.of(o.Hops[0].Dev)
-	r := row{kind: unix.RTN_UNICAST, protocol: uint8(o.Protocol), link: uint32(index), via: addressOf(o.Hops[0].Via)}
+	r.kind, r.protocol, r.via = unix.RTN_UNICAST, uint8(o.Protocol), addressOf(o.Hops[0].Via)
 	r.seat = routeSeat(o.Dst.Masked(), o.table(), o.Metric)
-	return r, true, err
+	r.link, err = n.link(o.Hops[0].Dev)
+	return true, err
 }
 
 func routeSeat(dst netip.Prefix, table, metric int) seat {

@@ -22,7 +22,7 @@ func bridgeHeader(index int) *nl.IfInfomsg {
 	return h
 }
 
-func (n numbers) vlan(verb Verb, v VLAN) (message, error) {
+func (n *numbers) vlan(verb Verb, v VLAN) (message, error) {
 	index, err := n.of(v.Dev)
 	if err != nil {
 		return message{}, err
