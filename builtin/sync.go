@@ -41,7 +41,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	errs := make([]error, len(peers))
 	scopes := make([]string, len(peers))
 	at := make([]int, 0, len(peers)) // which peers' the Wants are
-	var all map[string]livePeer      // the peers, if there were none before
+	var all map[string]livePeer      // the peers, if they can be the first of all
 	wants := func(yield func(kernel.Want) bool) {
 		for i, peer := range peers {
 			scopes[i] = peer.String()
@@ -55,7 +55,7 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 				return
 			}
 		}
-		all = b.firstPeers(scopes, peers) // while the kernel makes the last of them
+		all = b.firstPeers(scopes, peers) // while the kernel makes the last of many
 	}
 	for i, err := range b.apply(ctx, call.Reason, wants) {
 		errs[at[i]] = b.explain(err)
@@ -87,11 +87,11 @@ func (b *planned) Sync(ctx context.Context, call hooks.Call, peers []*lease.Leas
 	return errs
 }
 
-// firstPeers are the peers as they are live from now on, nil if any were before.
+// firstPeers are the peers as they will be live, nil if any are already. WireGuard's have to count from the moment that they are there.
 func (b *planned) firstPeers(scopes []string, peers []*lease.Lease) map[string]livePeer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.live) > 0 {
+	if len(b.live) > 0 || b.detour != nil {
 		return nil
 	}
 	now := time.Now()

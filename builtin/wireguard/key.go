@@ -56,36 +56,28 @@ func TakeUp(path string) error {
 	return nil
 }
 
-// KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet. A file that is
-// as it was the last time is not read again, since the key is asked for with each peer. It may be called concurrently.
+// KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet. What is returned
+// may be called concurrently, and with each peer: the public key, which takes longer than the file, is worked out once for each private.
 func KeyFile(path string) func() (Key, error) {
 	var mu sync.Mutex
 	var last Key
-	var was os.FileInfo // the file of that key, nil for none
 	return func() (Key, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		is, err := os.Stat(path)
+		private, err := readKey(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err := makeKey(path, os.Rename); err != nil {
+			if err = makeKey(path, os.Rename); err != nil {
 				return Key{}, fmt.Errorf("make WireGuard key: %w", err)
 			}
-			is, err = os.Stat(path)
+			private, err = readKey(path)
 		}
-		if err != nil {
-			return Key{}, fmt.Errorf("read WireGuard key: %w", err)
-		}
-		if was != nil && os.SameFile(was, is) && was.ModTime().Equal(is.ModTime()) && was.Size() == is.Size() {
-			return last, nil
-		}
-		was = nil
-		private, err := readKey(path)
 		if err != nil {
 			return Key{}, err
 		}
-		if last, err = keyOf(private); err == nil {
-			was = is
+		mu.Lock()
+		defer mu.Unlock()
+		if last.Private == private && last.Public != (kernel.PublicKey{}) {
+			return last, nil
 		}
+		last, err = keyOf(private)
 		return last, err
 	}
 }

@@ -18,7 +18,7 @@ import (
 // A Plan says what the kernel is to have.
 type Plan struct {
 	Config
-	Key  func() (Key, error) // this node's, the same each time; see KeyFile
+	Key  func() (Key, error) // this node's; see KeyFile
 	Next kernel.PublicKey    // the key that the detour's links have, to be told as the node's next; zero for none
 }
 

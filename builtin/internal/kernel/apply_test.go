@@ -1,11 +1,13 @@
 package kernel
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -181,6 +183,49 @@ func TestApplyLeavesWhatWasThereOfAScopeThatFails(t *testing.T) {
 				t.Errorf("it owns %v", got)
 			}
 		})
+	}
+}
+
+// A process that is killed amid an Apply leaves the beginning of what it wrote, and some or all of what that tells of.
+func TestApplyGoesOnWhereAKillEndedIt(t *testing.T) {
+	k := NewFake()
+	do(t, k, Op{Add, vx}, Op{Set, vxUp})
+	path := filepath.Join(t.TempDir(), "ledger")
+	wants := wantsOf(30)
+	apply(t, scopesOn(t, k, path), wants...)
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := slices.Collect(bytes.Lines(whole))
+	if len(lines) != 1+3*len(wants) {
+		t.Fatalf("the ledger has %d lines, want a header and one for each object", len(lines))
+	}
+	for written := range lines {
+		for _, made := range []int{0, written / 2, written} {
+			k := NewFake()
+			do(t, k, Op{Add, vx}, Op{Set, vxUp})
+			for i := range made {
+				do(t, k, Op{Add, wants[i/3].Objects[i%3]})
+			}
+			path := filepath.Join(t.TempDir(), "ledger")
+			torn := append(slices.Concat(lines[:1+written]...), `{"scope":"10.5`...)
+			if err := os.WriteFile(path, torn, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s := scopesOn(t, k, path)
+			apply(t, s, wants[1:]...) // the first is there no more
+			if err := s.Begin(wants[0].Scope).Clear(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.Begin(wants[0].Scope).Keep() // which writes down what is not owned any more
+			if diff := cmp.Diff(objectsOf(wants[1:]...), stateBut(t, k)); diff != "" {
+				t.Fatalf("%d of %d lines' objects were made: state (-want +got):\n%s", made, written, diff)
+			}
+			if diff := cmp.Diff(owned(s), owned(scopesOn(t, k, path))); diff != "" {
+				t.Fatalf("owned (-in memory +in the file):\n%s", diff)
+			}
+		}
 	}
 }
 

@@ -10,17 +10,17 @@ import (
 // told yet. See Watch.
 func (s *Scopes) Audit(ctx context.Context) ([]string, error) { return s.audit(ctx, s.ledger.all) }
 
-// audit is Audit for some of the entries. It asks for them after it has learnt which run was the last: one that ends meanwhile may
-// have deleted what they tell of.
+// audit is Audit for some of the entries. It asks for them after the ledger's time: a run that begins or ends
+// from then on may have deleted, or made, what they tell of.
 func (s *Scopes) audit(ctx context.Context, entries func() []*entry) ([]string, error) {
-	last := s.ledger.lastRun()
+	since := s.ledger.now()
 	lost, err := s.lost(ctx, entries())
 	if err != nil {
 		return nil, err
 	}
 	s.mending.Lock()
 	defer s.mending.Unlock()
-	news, scopes := s.tell(lost, last)
+	news, scopes := s.tell(lost, since)
 	if len(news) > 0 {
 		s.log.Warn("somebody took away or changed what hooks made", "objects", len(news), "put_back", s.putBack(ctx, news), "scopes", len(scopes),
 			"first", Op{Add, news[0].object}.String(), "scope", news[0].scope)
@@ -67,14 +67,14 @@ func (s *Scopes) lost(ctx context.Context, entries []*entry) (lost []*entry, err
 }
 
 // tell marks the entries, which are lost, as told, and returns them and the names of their scopes, but for what is told already,
-// and what is a scope's that has an open run, or had one since that of the number.
-func (s *Scopes) tell(entries []*entry, lastRun uint64) (news []*entry, scopes []string) {
+// and what is a scope's that has an open run, or had one since the ledger's time given.
+func (s *Scopes) tell(entries []*entry, since uint64) (news []*entry, scopes []string) {
 	s.watch.mu.Lock()
 	defer s.watch.mu.Unlock()
 	seen := map[string]bool{}
 	for _, e := range entries {
 		switch {
-		case s.ledger.hadRun(e.scope, lastRun):
+		case s.ledger.hadRun(e.scope, since):
 			s.watch.suspected[e.scope] = true
 			continue
 		case !s.ledger.has(e):

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// few is how many objects are looked for one by one rather than in a list of all there are.
+// few is how many objects are looked for one by one rather than in a list of all there are. Apply makes more than that without a look.
 const few = 64
 
 // A Difference is an object that the kernel does not have as it is described.

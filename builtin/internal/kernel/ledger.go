@@ -20,7 +20,7 @@ type ledger struct {
 	next    int
 	entries map[string]*entry   // by place; what is in an entry never changes
 	owners  map[string]*owner   // by scope; those of which anything is known
-	runs    uint64              // how many have begun
+	time    uint64              // how often a run has begun or ended
 	beside  map[string][]string // places of entries that are not at their object's key, by that key
 	untold  map[string]*entry   // by place; those that the kernel tells nothing of
 }

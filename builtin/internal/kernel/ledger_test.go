@@ -294,3 +294,20 @@ func TestTheLedgerKnowsNoMoreOfScopesThatAreGone(t *testing.T) {
 		t.Errorf("it knows of %d scopes, want none", n)
 	}
 }
+
+// Two runs in one scope are somebody's mistake, and not the ledger's end.
+func TestRunsThatOverlapKeepWhatTheyMade(t *testing.T) {
+	s := scopesOn(t, NewFake(), "")
+	first, second := s.Begin("s"), s.Begin("s")
+	do(t, first, Op{Add, vx})
+	do(t, first, Op{Del, vx})
+	first.Keep()
+	do(t, second, Op{Add, vx}, Op{Add, remote})
+	second.Keep()
+	if got := s.Owned("s"); len(got) != 2 {
+		t.Errorf("it owns %v, want both", got)
+	}
+	if err := s.Begin("s").Clear(t.Context()); err != nil || len(s.Names()) > 0 {
+		t.Errorf("after clearing it: %v, %v own something", err, s.Names())
+	}
+}

@@ -1,15 +1,18 @@
 package kernel
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // An owner is what is known of a scope. The ledger's lock guards it.
 type owner struct {
 	scope   string    // its name
 	entries []*entry  // what it owns, oldest first
 	freed   []string  // places that nobody owns any more, and that the journal still has
-	begun   uint64    // which of all runs the last one in the scope is
-	open    bool      // that one has not ended
-	room    [3]*entry // for the entries of a peer of vxlan
+	open    int       // runs that have not ended
+	last    uint64    // the ledger's time when one of its runs began or ended last
+	room    [3]*entry // for the entries of a peer of vxlan in one family
 }
 
 // owner is that of the scope. The lock is held.
@@ -25,7 +28,7 @@ func (l *ledger) owner(scope string) *owner {
 
 // forgetOwner forgets an owner of which nothing is to be known any more. The lock is held.
 func (l *ledger) forgetOwner(o *owner) {
-	if len(o.entries) == 0 && len(o.freed) == 0 && !o.open {
+	if len(o.entries) == 0 && len(o.freed) == 0 && o.open == 0 {
 		delete(l.owners, o.scope)
 	}
 }
@@ -35,9 +38,10 @@ func (l *ledger) begin(runs []*Run) (freed []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range runs {
-		l.runs++
+		l.time++
 		r.owner = l.owner(r.scope)
-		r.owner.begun, r.owner.open = l.runs, true
+		r.owner.open++
+		r.owner.last = l.time
 		freed = append(freed, r.owner.freed...)
 		r.owner.freed = nil
 	}
@@ -49,33 +53,31 @@ func (l *ledger) end(runs []*Run) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, r := range runs {
-		r.owner.open = false
+		l.time++
+		r.owner.open--
+		r.owner.last = l.time
 		r.owner.freed = append(r.owner.freed, r.freed...)
 		l.forgetOwner(r.owner)
 	}
 }
 
-// lastRun is which of all runs the last one is.
-func (l *ledger) lastRun() uint64 {
+// now is the ledger's time.
+func (l *ledger) now() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.runs
+	return l.time
 }
 
 // isOpen reports whether a run in the scope has not ended.
-func (l *ledger) isOpen(scope string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	o := l.owners[scope]
-	return o != nil && o.open
-}
+func (l *ledger) isOpen(scope string) bool { return l.hadRun(scope, math.MaxUint64) }
 
-// hadRun reports whether a run in the scope, which is known of, is open or began after the one of that number.
+// hadRun reports whether a run in the scope is open, or was after the ledger's time given. Of a scope that owns nothing any more it may
+// know nothing.
 func (l *ledger) hadRun(scope string, after uint64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o := l.owners[scope]
-	return o != nil && (o.open || o.begun > after)
+	return o != nil && (o.open > 0 || o.last > after)
 }
 
 // owns reports whether the owner has anything.

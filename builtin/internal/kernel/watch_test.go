@@ -327,26 +327,33 @@ func TestNothingIsPutBackThatWasDeletedMeanwhile(t *testing.T) {
 	}
 }
 
-// A run that ends while the kernel is looked at may have mended what the look has found.
+// A run that ends while the kernel is looked at may have mended what the look has found, whether it was open before or not.
 func TestDamageThatARunHasMendedMeanwhileIsNotTold(t *testing.T) {
-	k := &meddled{Kernel: NewFake()}
-	scopes := scopesOn(t, k, "")
-	run := scopes.Begin("10.50.7.0/24")
-	do(t, run, Op{Add, vx}, Op{Add, remote})
-	run.Keep()
-	do(t, k, Op{Del, remote})
-	k.after = func() {
+	for _, open := range []bool{true, false} {
+		k := &meddled{Kernel: NewFake()}
+		scopes := scopesOn(t, k, "")
 		run := scopes.Begin("10.50.7.0/24")
-		do(t, run, Op{Add, remote})
+		do(t, run, Op{Add, vx}, Op{Add, remote})
 		run.Keep()
-	}
-	if names, err := scopes.Audit(t.Context()); len(names) > 0 || err != nil {
-		t.Errorf("damaged are %v, %v, want none", names, err)
-	}
-	k.after = nil
-	do(t, k, Op{Del, remote})
-	if names, err := scopes.Audit(t.Context()); len(names) != 1 || err != nil {
-		t.Errorf("damaged are %v, %v, want what is lost once more", names, err)
+		do(t, k, Op{Del, remote})
+		if open {
+			run = scopes.Begin("10.50.7.0/24")
+		}
+		k.after = func() {
+			if !open {
+				run = scopes.Begin("10.50.7.0/24")
+			}
+			do(t, run, Op{Add, remote})
+			run.Keep()
+		}
+		if names, err := scopes.Audit(t.Context()); len(names) > 0 || err != nil {
+			t.Errorf("open before: %t: damaged are %v, %v, want none", open, names, err)
+		}
+		k.after = nil
+		do(t, k, Op{Del, remote})
+		if names, err := scopes.Audit(t.Context()); len(names) != 1 || err != nil {
+			t.Errorf("open before: %t: damaged are %v, %v, want what is lost once more", open, names, err)
+		}
 	}
 }
 

@@ -81,7 +81,7 @@ func (n *Node) Network(f Family) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// Halves yields the peer's halves in the families that this node uses too, IPv4 first.
+// Halves yields the peer's halves in the families that this node uses too, IPv4 first. They are the lease's own.
 func (n *Node) Halves(peer *lease.Lease) iter.Seq[*lease.Path] {
 	return func(yield func(*lease.Path) bool) {
 		for _, half := range [...]*lease.Path{&peer.V4, &peer.V6} {
