@@ -84,14 +84,19 @@ type canaryNode struct {
 	Error   string              `json:"error,omitzero"`
 }
 
-// awaitCanaries waits until all canaries have said something, or the time is over.
+// awaitCanaries waits until all canaries have said something, or the time is over. Of a config that is not to be tried any more they say
+// nothing.
 func awaitCanaries(ctx context.Context, store *etcd.Store, wait time.Duration) (canaryView, error) {
 	for deadline := time.Now().Add(wait); ; pauseOrEnd(ctx, 200*time.Millisecond) {
 		configs, err := store.Configs(ctx)
 		if err != nil {
 			return canaryView{}, err
 		}
-		if configs.Staged == nil {
+		switch {
+		case configs.Staged == nil && configs.StagedRevision != 0:
+			return canaryView{}, refuse(exitFailed, fmt.Errorf("etcd %s@%d: this is no staged network config", store.StagedKey(), configs.StagedRevision),
+				"delete it with overlayd config put --abandon")
+		case configs.Staged == nil:
 			return canaryView{}, refuse(exitFailed, fmt.Errorf("etcd %s: nothing is staged", store.StagedKey()),
 				"stage a network config with overlayd config put --canary NODE FILE")
 		}
@@ -100,7 +105,7 @@ func awaitCanaries(ctx context.Context, store *etcd.Store, wait time.Duration) (
 		if err != nil || ctx.Err() != nil {
 			return canaryView{}, errors.Join(err, ctx.Err())
 		}
-		if !slices.ContainsFunc(configs.Staged.Nodes, silent) || time.Now().After(deadline) {
+		if configs.InForce() == nil || !slices.ContainsFunc(configs.Staged.Nodes, silent) || time.Now().After(deadline) {
 			return viewCanaries(ctx, store, configs, reports)
 		}
 	}
@@ -258,7 +263,7 @@ func (o *putOptions) end(ctx context.Context, c *cobra.Command, store *etcd.Stor
 		return err
 	}
 	of := configs.Staged
-	if of == nil || o.goOn && configs.InForce() == nil {
+	if o.abandon && configs.StagedRevision == 0 || o.goOn && configs.InForce() == nil {
 		return refuse(exitFailed, fmt.Errorf("etcd %s: nothing is staged that could replace the network config", store.StagedKey()), "see overlayd config canary")
 	}
 	if o.abandon {
@@ -273,7 +278,7 @@ func (o *putOptions) end(ctx context.Context, c *cobra.Command, store *etcd.Stor
 		if configs.InForce() != nil {
 			effect = fmt.Sprintf("nodes that run it go back to revision %d", configs.Revision)
 		}
-		_, err = fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d deleted: %s\n", store.StagedKey(), of.Revision, effect)
+		_, err = fmt.Fprintf(c.OutOrStdout(), "etcd %s@%d deleted: %s\n", store.StagedKey(), configs.StagedRevision, effect)
 		return err
 	}
 	p := proposal{store: store, old: configs, value: of.Value, dryRun: o.dryRun}

@@ -223,12 +223,13 @@ func TestWhatAFlawedStageSaysHarmsNobody(t *testing.T) {
 	base := w.revision(nodes[0])
 	key := defaultPrefix + "/overlayd/config/staged"
 	id := w.identity(nodes[0])
+	another := fmt.Sprintf(`{"base": %d, "nodes": [%q], "value": %q}`, base+1, id, "e30=")
 	for text, want := range map[string]string{
 		"garbage": "",
-		fmt.Sprintf(`{"base": %d, "nodes": [%q], "value": %q}`, base, id, "e30="):   "refuses",   // {}
-		fmt.Sprintf(`{"base": %d, "nodes": [%q], "value": %q}`, base+1, id, "e30="): "",          // of another base
-		stagedText(base, id, network(onlyV4, `{"Type": "vxlan"}`)):                  "differ in", // which the other would set aside
-		stagedText(base, "not this node", byHooks("")):                              "",
+		fmt.Sprintf(`{"base": %d, "nodes": [%q], "value": %q}`, base, id, "e30="): "refuses", // {}
+		another: "",
+		stagedText(base, id, network(onlyV4, `{"Type": "vxlan"}`)): "differ in", // which the other would set aside
+		stagedText(base, "not this node", byHooks("")):             "",
 	} {
 		w.put(key, text)
 		w.await(nodes[0], func(s control.Status) error {
@@ -241,10 +242,16 @@ func TestWhatAFlawedStageSaysHarmsNobody(t *testing.T) {
 			}
 			return nil
 		})
+		if text == another {
+			w.refused(exitDegraded, "", "config", "canary", "--wait", "1h") // nobody will say anything
+		}
 	}
 	w.awaitRevision(base, nodes...)
 	w.wantMark(nodes[0])
-	w.delete(key)
+	w.put(key, "garbage")
+	w.refused(exitFailed, "this is no staged network config", "config", "canary", "--wait", "1h")
+	w.run("config", "put", "--abandon", "--etcd-endpoints", w.Endpoint())
+	w.refused(exitFailed, "nothing is staged", "config", "put", "--abandon")
 	w.awaitNoCanary(base, nodes...)
 	w.reach(nodes...)
 }

@@ -31,7 +31,8 @@ type Configs struct {
 	Revision int64   // of its last change, 0 for one that never was
 	Staged   *Staged // nil where there is none, or none that this user may read
 
-	stagedRevision int64 // of what its key holds, 0 for nothing
+	// StagedRevision is that of what the staged config's key holds, be it something that is none; 0 for nothing.
+	StagedRevision int64
 }
 
 // Configs returns what there is now, be it nothing.
@@ -48,7 +49,7 @@ func (s *Store) Configs(ctx context.Context) (Configs, error) {
 func (s *Store) configs(read ConfigRead) Configs {
 	c := Configs{Value: read.config.value, Revision: read.config.revision, Staged: s.parseStaged(read.staged)}
 	if read.staged.value != nil {
-		c.stagedRevision = read.staged.revision
+		c.StagedRevision = read.staged.revision
 	}
 	return c
 }

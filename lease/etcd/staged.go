@@ -98,7 +98,7 @@ func (s *Store) forgetReports() clientv3.Op {
 
 // stillStaged holds while the key of what is staged is as it was in the configs.
 func (s *Store) stillStaged(c Configs) clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(s.stagedKey()), "=", c.stagedRevision)
+	return clientv3.Compare(clientv3.ModRevision(s.stagedKey()), "=", c.StagedRevision)
 }
 
 // write does the operations if both configs are as they were.
@@ -108,7 +108,7 @@ func (s *Store) write(ctx context.Context, key string, over Configs, ops ...clie
 	same := clientv3.Compare(clientv3.ModRevision(s.ConfigKey()), "=", over.Revision)
 	resp, err := s.client.Txn(ctx).If(same, s.stillStaged(over)).Then(ops...).Commit()
 	if err == nil && !resp.Succeeded {
-		err = overtaken(max(over.Revision, over.stagedRevision))
+		err = overtaken(max(over.Revision, over.StagedRevision))
 	}
 	if err != nil {
 		return 0, fmt.Errorf("write etcd %s: %w", key, s.explain(ctx, err))
