@@ -132,6 +132,8 @@ func TestTheFirstRouteIsReplacedWhereItIsTheSecond(t *testing.T) {
 	for _, s := range []story{
 		{before: []Op{{Add, universe.addrs[0]}, {Add, universe.addrs[1]}, {Add, universe.addrs[3]}}, stop: 3, how: "success",
 			after: []Op{{Replace, universe.routes[2]}, {Append, universe.routes[0]}}},
+		{before: []Op{{Add, universe.addrs[1]}}, stop: 1, how: "success",
+			after: []Op{{Append, universe.routes[0]}, {Append, universe.routes[1]}, {Replace, universe.routes[2]}}},
 		{before: []Op{{Add, universe.routes[0]}, {Append, universe.routes[2]}}, stop: 2, how: "success",
 			after: []Op{{Replace, universe.routes[2]}, {Append, universe.routes[0]}}},
 		{before: []Op{{Add, universe.routes[7]}, {Append, universe.routes[8]}}, stop: 2, how: "crash",

@@ -197,10 +197,23 @@ func (r *Run) rebuilding(ctx context.Context, o Object) (effect, error) {
 		if err != nil {
 			return effect{}, err
 		}
-		first := slices.IndexFunc(have, func(h Object) bool { return isAs(doomed[0], h) })
-		undo.behind = have[first+1:]
+		undo.behind = after(doomed[0], have)
 	}
 	return undo, nil
+}
+
+// behind is what the kernel has at the object's key after the object, where a scope has put something beside another.
+func (r *Run) behind(ctx context.Context, o Object) ([]Object, error) {
+	if !twins(o) || !r.scopes.ledger.hasBeside(o.Key()) {
+		return nil, nil
+	}
+	have, err := r.at(ctx, o)
+	return after(o, have), err
+}
+
+// after is what comes after the object among those; all of them where it is not there.
+func after(o Object, have []Object) []Object {
+	return have[slices.IndexFunc(have, func(h Object) bool { return isAs(o, h) })+1:]
 }
 
 // isTheOne reports whether nothing but the entry can be what a deletion means. The kernel need not be asked then.

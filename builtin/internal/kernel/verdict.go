@@ -52,7 +52,7 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 	defer r.mu.Unlock()
 	defer r.end(true)
 	var errs []error
-	var alongside []Op
+	var alongside []flushed
 	for _, e := range slices.Backward(r.scopes.ledger.of(r.scope)) {
 		if _, still := r.scopes.ledger.at(e.place); !still || !meant(e) {
 			continue // the first when it hung on a link that was deleted just now
@@ -67,7 +67,11 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 				errs = append(errs, err)
 				continue
 			}
-			alongside = append(alongside, undo.inverse...)
+			for _, op := range undo.inverse {
+				behind, err := r.behind(ctx, op.Object)
+				errs = append(errs, err)
+				alongside = append(alongside, flushed{op, behind})
+			}
 		}
 		if _, sysctl := e.object.(Sysctl); sysctl && len(r.scopes.ledger.sharing(e.object.Key())) > 1 {
 			r.free([]entry{e}) // others want it still
@@ -84,7 +88,7 @@ func (r *Run) clear(ctx context.Context, meant func(entry) bool) error {
 		r.done = append(r.done, Op{Del, e.object})
 		r.free(append(lost, e))
 	}
-	r.mend(ctx, alongside)
+	errs = append(errs, r.mend(ctx, alongside))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clear scope %s: %w", r.scope, err)
 	}
@@ -96,16 +100,36 @@ func (r *Run) mayBeThere(former Object) bool {
 	return former != nil && !slices.ContainsFunc(r.scopes.ledger.sharing(former.Key()), func(e entry) bool { return e.says(former) })
 }
 
-// mend makes what is still owned of that which the kernel took along with an address. What cannot be made, for want of what
-// else was deleted, is found by the next look at what is lost.
-func (r *Run) mend(ctx context.Context, alongside []Op) {
-	ops := slices.DeleteFunc(alongside, func(op Op) bool { return len(r.owners([]Object{op.Object})) == 0 })
-	for i, op := range ops {
-		if twins(op.Object) && r.scopes.ledger.hasBeside(op.Object.Key()) {
-			ops[i].Verb = Append
+// A flushed operation makes what the kernel takes along with an address, and behind is what came after it at its key.
+type flushed struct {
+	Op
+	behind []Object
+}
+
+// mend makes what is still owned of that which the kernel took along with an address, in front of what it was in front of. What cannot
+// be made, for want of what else was deleted, is found by the next look at what is lost.
+func (r *Run) mend(ctx context.Context, alongside []flushed) error {
+	alongside = slices.DeleteFunc(alongside, func(f flushed) bool { return len(r.owners([]Object{f.Object})) == 0 })
+	r.scopes.kernel.Batch(ctx, func(yield func(Op) bool) {
+		for _, f := range alongside {
+			if twins(f.Object) && r.scopes.ledger.hasBeside(f.Object.Key()) {
+				f.Verb = Append
+			}
+			if !yield(f.Op) {
+				return
+			}
+		}
+	})
+	for _, f := range alongside {
+		behind, err := r.behind(ctx, f.Object)
+		if err == nil && len(behind) < len(f.behind) {
+			err = r.putBehind(ctx, f.behind)
+		}
+		if err != nil {
+			return err
 		}
 	}
-	r.scopes.kernel.Batch(ctx, slices.Values(ops))
+	return nil
 }
 
 // end leaves to the scope's next run to tell the journal what is not owned any more, and says to those who watch that the
