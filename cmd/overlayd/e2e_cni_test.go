@@ -179,17 +179,10 @@ func TestPodsAttachedByTheStandardPluginsReachEachOtherAndTheWorld(t *testing.T)
 
 func TestPodsAttachedByFlannelsPluginReachEachOtherAndTheWorld(t *testing.T) {
 	t.Parallel()
-	tools(t, "go")
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-C", "../../internal/flannelcni", "-o", dir, "github.com/containernetworking/plugins/plugins/meta/flannel")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build flannel's plugin: %v\n%s", err, out)
-	}
 	text, err := os.ReadFile("../../docs/deploy/10-flannel.conflist")
 	must(t, err)
 	w := newPodWorld(t)
-	w.tryPods(func(*cluster.Node) *cniList { return readCNI(t, string(text), dir) })
+	w.tryPods(func(*cluster.Node) *cniList { return readCNI(t, string(text), flannelDir(t)) })
 }
 
 // newPodWorld makes a world with two nodes, on which there are the programs that attach pods.

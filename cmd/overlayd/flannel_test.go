@@ -10,49 +10,55 @@ import (
 	"github.com/overlayd/overlayd/internal/cluster"
 )
 
-// What the tests find in the environment of a flannel that was built for them, or why it was not.
+// What the tests find in the environment: the directory with what was built of flannel for them, or why it was not.
 const (
-	flannelProgram = "OVERLAYD_TEST_FLANNELD"
-	flannelTrouble = "OVERLAYD_TEST_FLANNELD_TROUBLE"
+	flannelPrograms = "OVERLAYD_TEST_FLANNEL"
+	flannelTrouble  = "OVERLAYD_TEST_FLANNEL_TROUBLE"
 )
 
-// buildFlannel builds a node of flannel's own packages, which are not to be had inside the namespaces that tests run in. The tests that
-// need it find it in the environment, where it stays until remove is called.
+// buildFlannel builds a node of flannel's own packages, and its CNI plugin, whose modules are not to be had inside the namespaces that
+// tests run in. The tests that need them find them in the environment, where they stay until remove is called.
 func buildFlannel() (remove func()) {
-	if os.Getenv(flannelProgram) != "" { // by the process outside
+	if os.Getenv(flannelPrograms) != "" { // by the process outside
 		return func() {}
 	}
 	dir, err := os.MkdirTemp("", "flannel-")
-	if err == nil {
-		os.Setenv(flannelProgram, filepath.Join(dir, "flanneld"))
-		build := exec.Command("go", "build", "-o", os.Getenv(flannelProgram), ".")
-		build.Dir = filepath.Join("..", "..", "internal", "flannelnode")
+	os.Setenv(flannelPrograms, dir)
+	for _, of := range []struct{ module, pkg, program string }{
+		{"flannelnode", ".", "flanneld"},
+		{"flannelcni", "github.com/containernetworking/plugins/plugins/meta/flannel", "flannel"},
+	} {
+		if err != nil {
+			break
+		}
+		build := exec.Command("go", "build", "-o", filepath.Join(dir, of.program), of.pkg)
+		build.Dir = filepath.Join("..", "..", "internal", of.module)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=readonly", "GOWORK=off")
 		var said []byte
 		if said, err = build.CombinedOutput(); err != nil {
-			err = fmt.Errorf("%w\n%s", err, said)
+			err = fmt.Errorf("build internal/%s: %w\n%s", of.module, err, said)
 		}
 	}
 	if err != nil {
-		os.Setenv(flannelTrouble, fmt.Sprintf("build internal/flannelnode: %v", err))
+		os.Setenv(flannelTrouble, err.Error())
 	}
 	return func() { os.RemoveAll(dir) }
 }
 
-// flannel is the program that was built.
-func flannel(t *testing.T) string {
+// flannelDir is the directory with the programs that were built, flanneld and the CNI plugin flannel.
+func flannelDir(t *testing.T) string {
 	t.Helper()
 	if trouble := os.Getenv(flannelTrouble); trouble != "" {
 		t.Fatal(trouble)
 	}
-	return os.Getenv(flannelProgram)
+	return os.Getenv(flannelPrograms)
 }
 
 // asFlannel makes the nodes run flannel from their next start on.
 func (w *world) asFlannel(nodes ...*cluster.Node) {
 	w.Helper()
 	for _, n := range nodes {
-		n.Program = flannel(w.T)
+		n.Program = filepath.Join(flannelDir(w.T), "flanneld")
 		n.Args = []string{"--etcd-endpoints", w.Endpoint(), "--ip-masq"}
 	}
 }
