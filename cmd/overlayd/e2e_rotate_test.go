@@ -12,9 +12,9 @@ import (
 	"github.com/overlayd/overlayd/internal/cluster"
 )
 
-// Packets go past the links whose key is replaced, so that none is lost, one node after the other and all at once.
+// Packets go past the links whose key is replaced, so that none is lost, one node after the other and all at once. It runs alone: on a
+// slow machine with others beside it, packets are lost for want of processors.
 func TestKeysAreRotatedWhilePacketsPass(t *testing.T) {
-	t.Parallel()
 	tools(t, "wg", "nsenter")
 	families, count := dual, 3
 	if makes(t, "wireguard") { // in a machine that may be emulated
