@@ -75,7 +75,7 @@ func newBench(b *testing.B, kind string) *bench {
 	}
 	ns := n.ns[0]
 	must(errors.Join(netns.Connect(ns, "eth0", n.ns[1], "eth0", 1500), ns.Addr("eth0", netip.MustParsePrefix("172.31.255.1/12"))))
-	ledger := filepath.Join(b.TempDir(), "ledger")
+	ledger := filepath.Join(runDir(b), "ledger")
 	must(ns.Do(func() (err error) {
 		n.set, err = Open(Options{Ledger: ledger, Logger: slog.New(slog.DiscardHandler)})
 		return err
@@ -92,6 +92,21 @@ func newBench(b *testing.B, kind string) *bench {
 	must(err)
 	must(n.backend.PostStartup(b.Context(), n.call))
 	return n
+}
+
+// runDir is a directory in memory, as the daemon's is.
+func runDir(b *testing.B) string {
+	b.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "overlayd-bench-")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			b.Error(err)
+		}
+	})
+	return dir
 }
 
 // close takes the node away, so that the next one is not measured with it: all namespaces share one table of neighbours, which the
@@ -202,8 +217,8 @@ func (n *bench) batch(b *testing.B, peers []lease.Lease) (took cost) {
 
 // BenchmarkSync is how long a native backend takes to reach peers it did not know, with all that belongs to it but etcd, as a part
 // of the time that ip -batch and bridge -batch take to make the same routes, neighbours and FDB entries; cpu is the same of
-// processor time. floor is what the kernel alone takes of that time for the same requests. growth is the time for each of ten thousand
-// peers as a multiple of that for each of a thousand.
+// processor time. floor is what the kernel alone takes of that time for the same requests. growth is the processor time for each of
+// ten thousand peers as a multiple of that for each of a thousand.
 func BenchmarkSync(b *testing.B) {
 	needsTools(b)
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // as the daemon has it while it starts

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,7 +59,8 @@ func (n *bench) floor(b *testing.B, peers []lease.Lease) (took cost) {
 	return took
 }
 
-// datagramsOf are the requests for the peers over the link of that number, of which the kernel answers the last in each datagram.
+// datagramsOf are the requests for the peers over the link of that number, of which the kernel answers the last in each datagram. It is
+// fastest at many of a kind.
 func datagramsOf(peers []lease.Lease, link int) (datagrams [][]byte) {
 	const full = 32 << 10
 	var d []byte
@@ -69,15 +71,18 @@ func datagramsOf(peers []lease.Lease, link int) (datagrams [][]byte) {
 			datagrams, d = append(datagrams, d), nil
 		}
 	}
-	for _, p := range peers {
-		for _, r := range requestsOf(p, link) {
-			r.Flags &^= unix.NLM_F_ACK
-			one := r.Serialize()
-			if len(d)+len(one) > full {
-				end()
+	for some := range slices.Chunk(peers, 32) {
+		for kind := range requestsOf(some[0], link) {
+			for _, p := range some {
+				r := requestsOf(p, link)[kind]
+				r.Flags &^= unix.NLM_F_ACK
+				one := r.Serialize()
+				if len(d)+len(one) > full {
+					end()
+				}
+				last = len(d)
+				d = append(d, one...)
 			}
-			last = len(d)
-			d = append(d, one...)
 		}
 	}
 	end()

@@ -49,6 +49,26 @@ func apply(t *testing.T, s *Scopes, wants ...Want) {
 	}
 }
 
+// nowhere is on a link that there is not.
+var nowhere = Neigh{IP: neigh.IP, Dev: "nope", Address: station}
+
+// applyAllButSecond applies them, of which the second wants nowhere too.
+func applyAllButSecond(t *testing.T, s *Scopes, wants []Want) {
+	t.Helper()
+	errs := s.Apply(t.Context(), slices.Values(wants), func(string) bool { return true })
+	if len(errs) != len(wants) {
+		t.Fatalf("errors %v", errs)
+	}
+	for i, err := range errs {
+		if (err != nil) != (i == 1) {
+			t.Errorf("%s: %v", wants[i].Scope, err)
+		}
+	}
+	if got := errs[1]; got == nil || !strings.Contains(got.Error(), `ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:99 dev nope nud permanent: Cannot find device "nope"`) {
+		t.Errorf("error %v", got)
+	}
+}
+
 // stateBut is the state less what is on the link itself.
 func stateBut(t *testing.T, k Kernel) string {
 	t.Helper()
@@ -136,16 +156,8 @@ func TestApplyTakesBackTheScopesThatFailAlone(t *testing.T) {
 			apply(t, s, before)
 			ownedBefore := owned(s)
 			after := wantsOf(n)
-			after[1].Objects = append(after[1].Objects, Neigh{IP: neigh.IP, Dev: "nope", Address: station})
-			errs := s.Apply(t.Context(), slices.Values(after), func(string) bool { return true })
-			for i, err := range errs {
-				if (err != nil) != (i == 1) {
-					t.Errorf("%s: %v", after[i].Scope, err)
-				}
-			}
-			if got := errs[1]; got == nil || !strings.Contains(got.Error(), `ip neighbour add 10.50.7.0 lladdr 02:00:00:00:00:99 dev nope nud permanent: Cannot find device "nope"`) {
-				t.Errorf("error %v", got)
-			}
+			after[1].Objects = append(after[1].Objects, nowhere)
+			applyAllButSecond(t, s, after)
 			want := append([]Want{after[0], before}, after[2:]...)
 			if diff := cmp.Diff(objectsOf(want...), stateBut(t, k)); diff != "" {
 				t.Errorf("state (-want +got):\n%s", diff)
@@ -170,11 +182,8 @@ func TestApplyLeavesWhatWasThereOfAScopeThatFails(t *testing.T) {
 			for _, o := range before.Objects {
 				do(t, k, Op{Add, o})
 			}
-			wants[1].Objects = append(slices.Clip(before.Objects), Neigh{IP: neigh.IP, Dev: "nope", Address: station})
-			errs := s.Apply(t.Context(), slices.Values(wants), func(string) bool { return true })
-			if len(errs) != n || errs[0] != nil || errs[1] == nil {
-				t.Errorf("errors %v", errs)
-			}
+			wants[1].Objects = append(slices.Clip(before.Objects), nowhere)
+			applyAllButSecond(t, s, wants)
 			wants[1] = before
 			if diff := cmp.Diff(objectsOf(wants...), stateBut(t, k)); diff != "" {
 				t.Errorf("state (-want +got):\n%s", diff)

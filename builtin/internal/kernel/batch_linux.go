@@ -15,8 +15,13 @@ import (
 // smallRequest is how many bytes a request takes at least, or nearly.
 const smallRequest = 56
 
-// ahead is how many datagrams may wait for the kernel. With fewer, it waits for us more often.
-const ahead = 3
+const (
+	// ahead is how many datagrams may wait to be sent. With few, their maker waits and is woken often, each time on whichever
+	// processor the system chooses, the sender's among them.
+	ahead = 64
+	// unsent is how many are made before the sender must have begun: on the maker's processor it begins when that one waits.
+	unsent = 4
+)
 
 // Batch is part of Kernel. While the kernel works on a datagram of requests, the next one is made.
 func (s *system) Batch(ctx context.Context, ops iter.Seq[Op]) []error {
@@ -63,6 +68,7 @@ type batch struct {
 	peers   []Op      // of one device, that wait to be changed at once
 	sender  errgroup.Group
 	full    chan *datagram // what the sender is to send; nil without one
+	begun   chan struct{}  // closed when it has something
 
 	mu   sync.Mutex
 	errs map[int]error // of the operations that failed, by number
@@ -93,16 +99,21 @@ func (b *batch) send() {
 		return
 	}
 	if b.full == nil {
-		full := make(chan *datagram, ahead)
-		b.full = full
+		full, begun := make(chan *datagram, ahead), make(chan struct{})
+		b.full, b.begun = full, begun
 		b.sender.Go(func() error {
-			for d := range full {
+			d := <-full
+			close(begun)
+			for ok := true; ok; d, ok = <-full {
 				b.carry(d)
 			}
 			return nil
 		})
 	}
 	b.full <- b.filling
+	if len(b.full) == unsent {
+		<-b.begun
+	}
 	b.filling = nil
 	b.limit = min(2*b.limit, datagramSize)
 }
