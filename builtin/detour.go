@@ -12,6 +12,7 @@ import (
 	"github.com/overlayd/overlayd/builtin/internal/native"
 	"github.com/overlayd/overlayd/builtin/wireguard"
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -88,7 +89,7 @@ func (d *detour) run(ctx context.Context, tell func([]string)) error {
 			said = err.Error()
 			d.log.Warn("detour for new WireGuard keys is not as it should be", "err", err)
 		}
-		if err := pause(ctx, detourPause); err != nil {
+		if err := sleep.For(ctx, detourPause); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // A WireGuard peer that is added is greeted: sent a packet, so that there is a session before anybody wants to use it. Of two
@@ -97,7 +98,7 @@ func (b *planned) greet(reason hooks.Reason, scope string, objects []kernel.Obje
 func (b *planned) greetLate(ctx context.Context) error {
 	done := map[string]time.Time{}
 	for {
-		if err := pause(ctx, greetingPause); err != nil {
+		if err := sleep.For(ctx, greetingPause); err != nil {
 			return err
 		}
 		late := b.latePeers(done)

@@ -11,6 +11,7 @@ import (
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // aside begins the names of the scopes that own what the backend of an earlier network config has made, for as long as packets
@@ -131,18 +132,9 @@ func (b *planned) retire(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			b.log.Warn("what an earlier network config made could not be removed", "err", err)
 		}
-		if err := pause(ctx, asidePause); err != nil {
+		if err := sleep.For(ctx, asidePause); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // keyInterval is how often a plan is asked whether the node has another private key.
@@ -43,7 +44,7 @@ func (b *planned) followKey(ctx context.Context, tell func([]string)) error {
 			last = now[0].PublicKey
 			tell([]string{hooks.NodeNews})
 		}
-		if err := pause(ctx, keyInterval); err != nil {
+		if err := sleep.For(ctx, keyInterval); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/wireguard"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // RotateWireGuardKey makes a new private key for the node of the state directory, which must have one, and returns its public
@@ -36,7 +37,7 @@ func RotateWireGuardKey(ctx context.Context, dir string) (public string, inUse b
 				return key.String(), true, nil
 			}
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if sleep.For(ctx, 50*time.Millisecond) != nil {
 			return key.String(), false, nil
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 	"github.com/overlayd/overlayd/builtin/internal/native"
 	"github.com/overlayd/overlayd/hooks"
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -126,7 +127,7 @@ func (b *planned) apply(ctx context.Context, reason hooks.Reason, stream iter.Se
 		}
 	}
 	errs := b.set.scopes.Apply(ctx, slices.Values(first), b.isLive)
-	if len(later) == 0 || errs != nil && !slices.Contains(errs, nil) || pause(ctx, drainTime) != nil {
+	if len(later) == 0 || errs != nil && !slices.Contains(errs, nil) || sleep.For(ctx, drainTime) != nil {
 		return errs // what is left of them the next Sync sweeps away
 	}
 	for i, w := range wants {

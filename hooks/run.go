@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -108,19 +109,9 @@ func Run(ctx context.Context, o Options) error {
 			losses = 0
 		}
 		losses++
-		if !sleep(ctx, r.backoff(losses)) {
+		if sleep.For(ctx, r.backoff(losses)) != nil {
 			return nil
 		}
-	}
-}
-
-// sleep waits for the time to pass and reports whether it did before the context ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
 	}
 }
 
@@ -143,7 +134,7 @@ func (r *runner) start(ctx context.Context, reason Reason, held lease.Lease) (No
 		wait := r.backoff(failures)
 		r.Observer.ObserveNode(NodeStatus{Phase: NodeStarting, Node: r.self.now(), Err: err, NextTry: time.Now().Add(wait)})
 		r.Logger.Warn("start failed", "err", err, "retry", wait)
-		if !sleep(ctx, wait) {
+		if sleep.For(ctx, wait) != nil {
 			return node, err
 		}
 	}

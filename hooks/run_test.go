@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -73,7 +74,7 @@ func (u *unreliable) chance(ctx context.Context, hook Hook, peer lease.Lease) er
 		delete(u.failed, of)
 	}
 	u.mu.Unlock()
-	if !sleep(ctx, 100*time.Millisecond) || fail {
+	if sleep.For(ctx, 100*time.Millisecond) != nil || fail {
 		return errUnreliable
 	}
 	return nil

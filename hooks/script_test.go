@@ -24,6 +24,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 	"go.uber.org/goleak"
 
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -272,7 +273,7 @@ func (s *script) do(ctx context.Context, hook, subject, reason string) error {
 	fail, took := b.fail, b.took
 	s.mu.Unlock()
 
-	if !sleep(ctx, took) {
+	if sleep.For(ctx, took) != nil {
 		s.printf("%s %s interrupted", hook, subnet)
 		return context.Cause(ctx)
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // candidates is how many subnets one attempt tries. With 8, two thousand nodes that start at once hardly ever try twice.
@@ -49,7 +51,7 @@ func (m *Manager) Acquire(ctx context.Context, want Lease) (Lease, error) {
 		default:
 			trouble.trouble(err)
 		}
-		if err := sleep(ctx, wait.delay()); err != nil {
+		if err := sleep.For(ctx, wait.delay()); err != nil {
 			return Lease{}, fmt.Errorf("acquire lease: %w", err)
 		}
 	}

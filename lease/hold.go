@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // Hold keeps the acquired lease from expiring until the context ends, whose error it returns, or until the lease is lost to
@@ -78,7 +80,7 @@ func (m *Manager) restore(ctx context.Context) error {
 		if !errors.Is(err, ErrTaken) && !errors.Is(err, ErrLost) {
 			return err
 		}
-		if err := sleep(ctx, race.delay()); err != nil { // the store changed meanwhile: look again
+		if err := sleep.For(ctx, race.delay()); err != nil { // the store changed meanwhile: look again
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package lease
 
 import (
-	"context"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -21,18 +20,6 @@ func (p *pause) reset() { p.next = 0 }
 
 // jitter is between three quarters of d and d.
 func jitter(d time.Duration) time.Duration { return d - rand.N(d/4+1) }
-
-// sleep returns the context's error if it ends meanwhile.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
-}
 
 // A reporter logs trouble when it begins, when it is of a kind that it was not yet, and when it is over, not each time that it is
 // met.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/screen"
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
@@ -87,7 +88,7 @@ type canaryNode struct {
 // awaitCanaries waits until all canaries have said something, or the time is over. Of a config that is not to be tried any more they say
 // nothing.
 func awaitCanaries(ctx context.Context, store *etcd.Store, wait time.Duration) (canaryView, error) {
-	for deadline := time.Now().Add(wait); ; pauseOrEnd(ctx, 200*time.Millisecond) {
+	for deadline := time.Now().Add(wait); ; _ = sleep.For(ctx, 200*time.Millisecond) {
 		configs, err := store.Configs(ctx)
 		if err != nil {
 			return canaryView{}, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
 
@@ -57,10 +58,7 @@ func (c *etcdCluster) await(ctx context.Context, w waiting, say func(error)) (et
 			return read, refuse(exitFailed, err, fmt.Sprintf("it was waited for %s: start etcd, or name another cluster with --etcd-endpoints", waited.Round(time.Second)))
 		}
 		say(err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(delay - rand.N(delay/4)): // nodes that wait together are not to ask together
-		}
+		_ = sleep.For(ctx, delay-rand.N(delay/4)) // nodes that wait together are not to ask together
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // The daemon rests most of its life, and what it keeps of peers lasts: garbage is better collected early than kept in memory of
@@ -24,13 +26,13 @@ func sparing(ctx context.Context) error {
 		return nil
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(startGrowth))
-	pauseOrEnd(ctx, heapInterval)
+	_ = sleep.For(ctx, heapInterval)
 	debug.SetGCPercent(heapGrowth)
 	for first := true; ctx.Err() == nil; first = false {
 		if used, idle := heap(); first || idle > used/10 {
 			debug.FreeOSMemory()
 		}
-		pauseOrEnd(ctx, heapInterval)
+		_ = sleep.For(ctx, heapInterval)
 	}
 	return nil
 }

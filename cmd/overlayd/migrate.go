@@ -16,6 +16,7 @@ import (
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/firewall"
 	"github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -200,10 +201,8 @@ func (m *migration) stopFlanneld(ctx context.Context) error {
 		if err != nil || len(running) == 0 {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if sleep.For(ctx, stopPause) != nil {
 			return fmt.Errorf("stop flanneld: %s still runs %s after %s was stopped", running[0], stopPatience, m.stop)
-		case <-time.After(stopPause):
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/overlayd/overlayd/builtin"
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 	"github.com/overlayd/overlayd/lease/etcd"
 )
@@ -154,10 +155,7 @@ func (d *daemon) publish(ctx context.Context) error {
 			said = err.Error()
 			d.log.Warn("network config of the file not published yet: trying on", "file", d.config, "err", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(time.Second + rand.N(time.Second)):
-		}
+		_ = sleep.For(ctx, time.Second+rand.N(time.Second))
 	}
 }
 

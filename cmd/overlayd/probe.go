@@ -8,6 +8,7 @@ import (
 
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/ping"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // So many peers are asked within each second, so that the neighbours that the kernel has to find for that leave room in its table.
@@ -23,7 +24,7 @@ func (d *daemon) probe(ctx context.Context) error {
 	}
 	said := false
 	for {
-		pauseOrEnd(ctx, d.probeEvery)
+		_ = sleep.For(ctx, d.probeEvery)
 		for names := range slices.Chunk(d.state.PeerNames(), probedAtOnce) {
 			if err := d.probeSome(ctx, names); err != nil && ctx.Err() == nil && !said {
 				d.log.Info("peers are not asked whether they answer", "err", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/overlayd/overlayd/internal/control"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // statusPatience is how long a daemon may take to say how it stands. It takes milliseconds.
@@ -125,7 +126,7 @@ func (v statusView) wait(ctx context.Context, w io.Writer, longest time.Duration
 		case time.Now().After(deadline):
 			return errors.Join(v.show(w, status), &refusal{status: exitDegraded, said: true, err: errors.New("the daemon is not ready")})
 		}
-		pauseOrEnd(ctx, pause)
+		_ = sleep.For(ctx, pause)
 	}
 }
 
@@ -152,13 +153,6 @@ func (v statusView) watch(ctx context.Context, w io.Writer) error {
 			fmt.Fprintf(w, "%s\n", text.Bytes())
 		}
 		last = brief
-		pauseOrEnd(ctx, time.Second)
-	}
-}
-
-func pauseOrEnd(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
+		_ = sleep.For(ctx, time.Second)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/overlayd/overlayd/internal/node"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // filesLook is how often the files for others are looked at. Container engines read them when they start, so that seconds matter
@@ -55,10 +56,8 @@ func (p *promise) withdraw() error {
 func (p *promise) keep(ctx context.Context) error {
 	trouble := ""
 	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(filesLook):
+		if err := sleep.For(ctx, filesLook); err != nil {
+			return err
 		}
 		err := p.renew()
 		if err != nil && err.Error() != trouble {

@@ -18,6 +18,7 @@ import (
 	"github.com/overlayd/overlayd/internal/netns"
 	nodepkg "github.com/overlayd/overlayd/internal/node"
 	"github.com/overlayd/overlayd/internal/ping"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // Where a daemon without other flags has its run directory and subnet file. Each node has a /run of its own.
@@ -230,10 +231,8 @@ func (n *Node) Await(ctx context.Context, wanted func(control.Status) error) err
 		if err == nil {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if sleep.For(ctx, pause) != nil {
 			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		case <-time.After(pause):
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/overlayd/overlayd/hooks"
 	"github.com/overlayd/overlayd/internal/control"
 	"github.com/overlayd/overlayd/internal/ping"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 const (
@@ -119,10 +120,8 @@ func answeredFrom(ctx context.Context, its []Pair) error {
 		if len(its) == 0 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if sleep.For(ctx, pingPause) != nil {
 			return fmt.Errorf("%w: no answer to ping from %s", context.Cause(ctx), list(its))
-		case <-time.After(pingPause):
 		}
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // Notify tells systemd, if it started this process as a service of type notify, when the node is ready for the first time, how
@@ -53,16 +55,9 @@ func Notify(ctx context.Context, state *State, log *slog.Logger) {
 		select {
 		case <-ctx.Done():
 		case <-more:
-			sleep(ctx, 100*time.Millisecond) // a thousand peers are not told of one by one
+			_ = sleep.For(ctx, 100*time.Millisecond) // a thousand peers are not told of one by one
 		case <-time.After(pause):
 		}
 	}
 	tell(fmt.Sprintf("%s\nSTATUS=stopping", daemon.SdNotifyStopping))
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/overlayd/overlayd/internal/cluster"
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // shrink lets the first node leave, and looks whether the others forget it and still reach each other.
@@ -53,10 +54,8 @@ func (s *stage) forgotten(ctx context.Context, leaver *cluster.Node, nodes []*cl
 		if err != nil || left == 0 {
 			return err
 		}
-		select {
-		case <-ctx.Done():
+		if sleep.For(ctx, 10*time.Millisecond) != nil {
 			return errors.Join(fmt.Errorf("%s to %s, which left, still there after %s", count(left, "route"), leaver, wait), s.words())
-		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }

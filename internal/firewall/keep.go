@@ -9,6 +9,8 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 const (
@@ -51,7 +53,7 @@ func (t *Table) mendAgain(ctx context.Context, due <-chan struct{}) error {
 		case <-due:
 		case <-time.After(audit):
 		}
-		if err := pause(ctx, settle); err != nil {
+		if err := sleep.For(ctx, settle); err != nil {
 			return err
 		}
 		began := time.Now()
@@ -60,7 +62,7 @@ func (t *Table) mendAgain(ctx context.Context, due <-chan struct{}) error {
 		case err != nil:
 			t.log.Warn("firewall table could not be looked after", "table", t.String(), "err", err)
 		case damage == "":
-			if err := pause(ctx, restraint*time.Since(began)); err != nil {
+			if err := sleep.For(ctx, restraint*time.Since(began)); err != nil {
 				return err
 			}
 			continue
@@ -71,7 +73,7 @@ func (t *Table) mendAgain(ctx context.Context, due <-chan struct{}) error {
 			truce = shortTruce / 2
 		}
 		truce, mended = min(2*truce, longTruce), time.Now()
-		if err := pause(ctx, truce); err != nil {
+		if err := sleep.For(ctx, truce); err != nil {
 			return err
 		}
 	}
@@ -86,7 +88,7 @@ func (t *Table) watch(ctx context.Context, changed func()) error {
 			return ctx.Err()
 		}
 		t.log.Warn("changes of the firewall are not noticed at once", "err", err, "retry", longTruce)
-		if err := pause(ctx, longTruce); err != nil {
+		if err := sleep.For(ctx, longTruce); err != nil {
 			return err
 		}
 	}
@@ -118,14 +120,5 @@ func (t *Table) listen(ctx context.Context, changed func()) error {
 				changed()
 			}
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }

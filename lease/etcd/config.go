@@ -6,11 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
-	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // Config returns the network config and the revision of its last change, or fs.ErrNotExist.
@@ -233,10 +234,8 @@ func (w *configWatch) followStaged(ctx context.Context, known ConfigRead) error 
 				return err
 			}
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(w.store.pace.check):
+		if err := sleep.For(ctx, w.store.pace.check); err != nil {
+			return err
 		}
 	}
 }

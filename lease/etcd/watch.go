@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/overlayd/overlayd/internal/sleep"
 	"github.com/overlayd/overlayd/lease"
 )
 
@@ -85,10 +86,7 @@ func (s *Store) follow(ctx context.Context, t topic, trouble func(error)) error 
 		if listed {
 			failures = 0
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(rand.N(spread(failures, t.count()))):
-		}
+		_ = sleep.For(ctx, rand.N(spread(failures, t.count())))
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // addressGroups are the kernel's notices of what may change where this machine is reached.
@@ -38,7 +40,7 @@ func WatchAddresses(ctx context.Context, changed func()) error {
 		next := time.Now().Add(noticeApart)
 		err := readNotices(conn, true)
 		if err == nil {
-			err = waitFor(ctx, max(noticeSettle, time.Until(next)))
+			err = sleep.For(ctx, max(noticeSettle, time.Until(next)))
 		}
 		if err == nil {
 			err = readNotices(conn, false)
@@ -102,14 +104,4 @@ func areOwnRoutes(notices []byte) bool {
 		route := m.Header.Type == unix.RTM_NEWROUTE || m.Header.Type == unix.RTM_DELROUTE
 		return !route || len(m.Data) <= protocol || m.Data[protocol] != Protocol
 	})
-}
-
-// waitFor returns the context's error if it ends before the time has passed.
-func waitFor(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/overlayd/overlayd/internal/sleep"
 )
 
 // A Notice is what the kernel tells of one change.
@@ -153,7 +155,7 @@ func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-s.watch.due:
-			if err := pause(ctx, settle); err != nil {
+			if err := sleep.For(ctx, settle); err != nil {
 				return err
 			}
 			places, all := s.watch.take()
@@ -176,18 +178,9 @@ func (s *Scopes) auditAgain(ctx context.Context, interval time.Duration, damaged
 			rest /= restraint
 			damaged(scopes)
 		}
-		if err := pause(ctx, rest); err != nil {
+		if err := sleep.For(ctx, rest); err != nil {
 			return err
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }
 
