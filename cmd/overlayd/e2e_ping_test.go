@@ -58,19 +58,22 @@ func TestPingSaysWhichLayerFails(t *testing.T) {
 func TestJudge(t *testing.T) {
 	peer := netip.MustParsePrefix("10.50.7.0/24")
 	for _, tt := range []struct {
-		answers string
-		good    bool
-		verdict string
+		layers, answers string
+		good            bool
+		verdict         string
 	}{
-		{"underlay tunnel overlay", true, ""},
-		{"underlay overlay", true, ""},
-		{"tunnel overlay", true, "its public address does not answer"},
-		{"underlay tunnel", true, "nobody has 10.50.7.1 there yet"},
-		{"underlay", false, "the node answers and its overlay does not"},
-		{"", false, "nothing answers"},
+		{"underlay tunnel overlay", "underlay tunnel overlay", true, ""},
+		{"underlay tunnel overlay", "underlay overlay", true, ""},
+		{"underlay tunnel overlay", "tunnel overlay", true, "its public address does not answer"},
+		{"underlay tunnel overlay", "underlay tunnel", true, "nobody has 10.50.7.1 there yet"},
+		{"underlay tunnel overlay", "underlay", false, "the node answers and its overlay does not: is the backend's port open"},
+		{"underlay tunnel overlay", "", false, "nothing answers"},
+		{"underlay overlay", "underlay overlay", true, ""},
+		{"underlay overlay", "underlay", false, "the node answers and its overlay does not: either nobody has 10.50.7.1 there yet"},
+		{"underlay overlay", "", false, "nothing answers"},
 	} {
 		p := pinged{Peer: peer}
-		for _, name := range []string{"underlay", "tunnel", "overlay"} {
+		for name := range strings.FieldsSeq(tt.layers) {
 			l := layer{Name: name}
 			if strings.Contains(tt.answers, name) {
 				l.Trip, l.MTU = 0.001, 1450
@@ -78,7 +81,7 @@ func TestJudge(t *testing.T) {
 			p.Layers = append(p.Layers, l)
 		}
 		if p.judge(1450); p.Good != tt.good || !strings.HasPrefix(p.Verdict, tt.verdict) || tt.verdict == "" && p.Verdict != "" {
-			t.Errorf("%q answer: good %v, %q", tt.answers, p.Good, p.Verdict)
+			t.Errorf("of %q, %q answer: good %v, %q", tt.layers, tt.answers, p.Good, p.Verdict)
 		}
 	}
 }

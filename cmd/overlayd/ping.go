@@ -173,6 +173,7 @@ func (p *pinged) judge(promised int) {
 			mtu = l.MTU // the overlay's, if both answer
 		}
 	}
+	_, tunneled := answers["tunnel"]
 	through := answers["tunnel"] || answers["overlay"]
 	switch {
 	case through && mtu > 0 && promised > mtu:
@@ -183,6 +184,9 @@ func (p *pinged) judge(promised int) {
 		p.Good, p.Verdict = true, "its public address does not answer pings, which the overlay does not need"
 	case through:
 		p.Good, p.Verdict = true, fmt.Sprintf("nobody has %s there yet: it is the container bridge's", p.Peer.Addr().Next())
+	case answers["underlay"] && !tunneled:
+		p.Verdict = fmt.Sprintf("the node answers and its overlay does not: either nobody has %s there yet, which is the container bridge's, ", p.Peer.Addr().Next()) +
+			"or something drops packets to and from subnets of the overlay: forwarding on either node, or the network between them, as clouds do that check addresses"
 	case answers["underlay"]:
 		p.Verdict = "the node answers and its overlay does not: is the backend's port open both ways (UDP 8472 for vxlan, 51820 for wireguard), " +
 			"and is this node up in overlayd status there?"
