@@ -19,7 +19,8 @@ const (
 	// ahead is how many datagrams may wait to be sent. With few, their maker waits and is woken often, each time on whichever
 	// processor the system chooses, the sender's among them.
 	ahead = 64
-	// unsent is how many are made before the sender must have begun: on the maker's processor it begins when that one waits.
+	// unsent is how many may wait while the sender has not begun. Where the system has put it on the maker's processor, it begins when
+	// the maker waits.
 	unsent = 4
 )
 
