@@ -94,6 +94,20 @@ func TestABatchOfWireGuardsPeers(t *testing.T) {
 	}
 }
 
+// A link that is made anew has another number.
+func TestABatchKnowsALinkThatIsMadeAnew(t *testing.T) {
+	eachKernel(t, func(t *testing.T, k Kernel) {
+		do(t, k, Op{Add, vx}, Op{Set, vxUp})
+		ops := []Op{{Add, neigh}, {Del, Link{Name: vx.Name}}, {Add, vx}, {Set, vxUp}, {Add, neigh}}
+		if errs := k.Batch(t.Context(), slices.Values(ops)); errs != nil {
+			t.Error(errors.Join(errs...))
+		}
+		if got := list(t, k, neigh); len(got) != 1 {
+			t.Errorf("neighbours %v", got)
+		}
+	})
+}
+
 func TestABatchEndsWithItsContext(t *testing.T) {
 	eachKernel(t, func(t *testing.T, k Kernel) {
 		do(t, k, Op{Add, vx}, Op{Set, vxUp})
