@@ -65,8 +65,8 @@ func (b *planned) noteKey(n *native.Node) {
 // it: one that came before its device knew of it would be lost, and the next only tried after 5 s.
 //
 // What the others send under the old key is still read. What this node sends to them waits, up to 128 packets for each, until they
-// greet the new key. So all that can be done before is. The device tries each of them under the new key, which none knows yet:
-// WireGuard then keeps quiet for 5 s, in which they greet it. A try of its own that met their greeting would spoil both.
+// greet the new key. So all that can be done before is. The device tries each of them under the new key, in vain: WireGuard then keeps
+// quiet for 5 s, in which they greet it.
 func (b *planned) rekey(ctx context.Context) error {
 	var keys, peers []kernel.Op
 	for _, d := range b.devices(b.lastNode(ctx)) {
@@ -82,7 +82,7 @@ func (b *planned) rekey(ctx context.Context) error {
 		}
 		keys = append(keys, kernel.Op{Verb: kernel.Set, Object: kernel.Device{Name: d.Name, PrivateKey: d.PrivateKey}})
 		for _, o := range list {
-			peers = append(peers, nudge(o.(kernel.Peer))...)
+			peers = append(peers, hush(o.(kernel.Peer), *d.ListenPort)...)
 		}
 	}
 	if len(keys) == 0 {

@@ -2,7 +2,11 @@ package builtin
 
 import (
 	"context"
+	"crypto/ecdh"
+	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -38,15 +42,83 @@ func TestTheDeviceHasANewKeyBeforeThePeersAreTold(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].(kernel.Device).PublicKey != public {
 		t.Errorf("the device has %v, %v, want the key %s", list, err, public)
 	}
-	if len(seen.lines) == 0 || !strings.Contains(seen.lines[0], "private-key") || !slices.ContainsFunc(seen.lines, func(l string) bool { return strings.HasSuffix(l, "persistent-keepalive 25") }) {
-		t.Errorf("it did\n%s", strings.Join(seen.lines, "\n"))
-	}
+	key := (kernel.PublicKey{1, 7}).String()
+	same(t, "it did", "wg set flannel-wg private-key (hidden)\n"+
+		"wg set flannel-wg peer "+key+" endpoint 127.0.0.1:51820 persistent-keepalive 0\n"+
+		"wg set flannel-wg peer "+key+" endpoint 127.0.0.1:51820 persistent-keepalive 25\n"+
+		"wg set flannel-wg peer "+key+" endpoint 192.0.2.7:51820", strings.Join(seen.lines, "\n"))
 	same(t, "peers", before, peers())
 
 	seen.lines = nil
 	if _, err := h.backend.PreStartup(t.Context(), call); err != nil || len(seen.lines) > 0 {
 		t.Errorf("with the same key it did %v, %v", seen.lines, err)
 	}
+}
+
+// A device that has tried a peer in vain is quiet, and the peer has heard nothing of it.
+func TestAPeerThatIsHushedHearsNothing(t *testing.T) {
+	k := inProcess(t).set.kernel
+	do := func(ops ...kernel.Op) {
+		t.Helper()
+		if err := errors.Join(k.Batch(t.Context(), slices.Values(ops))...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	private, port := kernel.Secret(newKey(t).Bytes()), 51820
+	do(kernel.Op{Verb: kernel.Add, Object: kernel.Link{Name: "wg", Kind: "wireguard", State: kernel.Up}},
+		kernel.Op{Verb: kernel.Set, Object: kernel.Device{Name: "wg", PrivateKey: &private, ListenPort: &port}})
+	if list, err := k.List(t.Context(), kernel.Device{Name: "wg"}); err != nil || !list[0].(kernel.Device).Userspace {
+		t.Skip("the kernel's own WireGuard sends later than it is told to: ", err)
+	}
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
+		socket, err := net.ListenPacket("udp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer socket.Close()
+		end := socket.LocalAddr().(*net.UDPAddr).AddrPort()
+		// heard is how many bytes each packet has that came so far.
+		heard := func() (sizes []int) {
+			t.Helper()
+			if _, err := socket.WriteTo([]byte("x"), net.UDPAddrFromAddrPort(end)); err != nil {
+				t.Fatal(err)
+			}
+			for b := make([]byte, 1500); ; {
+				n, _, err := socket.ReadFrom(b)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n == 1 {
+					return sizes
+				}
+				sizes = append(sizes, n)
+			}
+		}
+		quiet := kernel.Peer{Dev: "wg", PublicKey: kernel.PublicKey(newKey(t).PublicKey().Bytes()), Endpoint: end}
+		loud := kernel.Peer{Dev: "wg", PublicKey: kernel.PublicKey(newKey(t).PublicKey().Bytes()), Endpoint: end}
+		do(kernel.Op{Verb: kernel.Set, Object: quiet}, kernel.Op{Verb: kernel.Set, Object: loud})
+		do(hush(quiet, port)...)
+		do(nudge(quiet)...)
+		if sizes := heard(); len(sizes) > 0 {
+			t.Errorf("%s: the peer heard %v", end, sizes)
+		}
+		if text := wireguardPeers(t, k); strings.Count(text, end.String()) != 2 {
+			t.Errorf("the peers are not at %s:\n%s", end, text)
+		}
+		do(nudge(loud)...)
+		if sizes := heard(); !slices.Equal(sizes, []int{148}) { // a handshake's initiation
+			t.Errorf("%s: a peer that is not hushed heard %v", end, sizes)
+		}
+	}
+}
+
+func newKey(t *testing.T) *ecdh.PrivateKey {
+	t.Helper()
+	key, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // anotherKey puts another key in the place of the node's.
