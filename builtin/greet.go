@@ -14,8 +14,9 @@ import (
 
 // A WireGuard peer that is added is greeted: sent a packet, so that there is a session before anybody wants to use it. Of two
 // nodes that learn of each other at the same time only one must do so at once. A greeting that comes before its sender is known
-// is lost, and WireGuard tries again only after 5 s; and two that meet leave WireGuard in userspace without a session for 5 s, or, where
-// it works on a greeting and an answer at once, with one that works in one direction for 15 s. So the other waits a moment, and greets if nothing came.
+// is lost, and WireGuard tries again only after 5 s. Two that meet leave WireGuard in userspace without a session for 5 s, or, where it
+// handles a greeting and an answer at once, with one that works in one direction for 15 s. So the other waits a moment, and greets if
+// nothing came.
 const (
 	greetingWait  = time.Second
 	greetingPause = 250 * time.Millisecond // between two looks for who was not greeted
@@ -42,19 +43,15 @@ func nudge(o kernel.Peer) (ops []kernel.Op) {
 	return ops
 }
 
-// hush has the peer's device try it in vain, so that it does not by itself for 5 s. The packet goes to the port of the device itself, which
-// takes it for nobody's. At the peer, on a machine that is busy, it could wait until that knows the key, and meet its greeting.
+// hush has the peer's device try it in vain, so that it does not by itself for 5 s. The packet goes to the port of the device itself,
+// which takes it for nobody's. On a busy machine it could wait at the peer until that knows the key, and meet its greeting.
 func hush(o kernel.Peer, port int) (ops []kernel.Op) {
 	if !o.Endpoint.IsValid() {
 		return nudge(o)
 	}
-	astray := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
-	if o.Endpoint.Addr().Is6() && !o.Endpoint.Addr().Is4In6() {
-		astray = netip.AddrPortFrom(netip.IPv6Loopback(), uint16(port))
-	}
 	for _, op := range nudge(o) {
 		p := op.Object.(kernel.Peer)
-		p.Endpoint = astray
+		p.Endpoint = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 		ops = append(ops, kernel.Op{Verb: op.Verb, Object: p})
 	}
 	return append(ops, kernel.Op{Verb: kernel.Change, Object: kernel.Peer{Dev: o.Dev, PublicKey: o.PublicKey, Endpoint: o.Endpoint}})
