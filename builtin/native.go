@@ -250,7 +250,7 @@ func (b *planned) node(ctx context.Context, call hooks.Call) *native.Node {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	n := b.found
-	n.Node, n.Reason = call.Node, call.Reason
+	n.Node, n.Reason, n.Key = call.Node, call.Reason, b.public
 	n.Lookup = func(to netip.Addr) (kernel.Route, error) { return b.set.kernel.Lookup(ctx, kernel.Query{To: to}) }
 	return &n
 }

@@ -144,6 +144,16 @@ func wireguardPeers(t *testing.T, k kernel.Kernel) string {
 	return strings.Join(lines, "\n")
 }
 
+func TestAPeerWithThisNodesKeyIsRefused(t *testing.T) {
+	h := newHost(t, nativetest.OnlyV4)
+	h.must(h.start("wireguard", ""))
+	clone := peerOf("wireguard", 7, 1)
+	clone.V4.Data = h.data.V4
+	if err := h.add(clone); err == nil || !strings.Contains(err.Error(), "its public key is this node's own") {
+		t.Errorf("error %v", err)
+	}
+}
+
 // The key is another one than the peers were told when somebody replaces it in the middle of a start.
 func TestAKeyThatIsReplacedDuringAStartIsNoticed(t *testing.T) {
 	h := newHost(t, nativetest.OnlyV4)

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	"github.com/overlayd/overlayd/builtin/internal/kernel"
 )
@@ -57,10 +56,8 @@ func TakeUp(path string) error {
 }
 
 // KeyFile returns what reads this node's private key from a file, in base64, and makes both when there is no file yet. What is returned
-// may be called concurrently, and with each peer: the public key, which takes longer than the file, is worked out once for each private.
+// may be called concurrently.
 func KeyFile(path string) func() (Key, error) {
-	var mu sync.Mutex
-	var last Key
 	return func() (Key, error) {
 		private, err := readKey(path)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -72,13 +69,7 @@ func KeyFile(path string) func() (Key, error) {
 		if err != nil {
 			return Key{}, err
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		if last.Private == private && last.Public != (kernel.PublicKey{}) {
-			return last, nil
-		}
-		last, err = keyOf(private)
-		return last, err
+		return keyOf(private)
 	}
 }
 

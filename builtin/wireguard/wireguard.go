@@ -123,7 +123,7 @@ func (p Plan) peers(n *native.Node, peer *lease.Lease) (list []kernel.Peer, err 
 		if err != nil {
 			return nil, err
 		}
-		o, err := p.peer(halves, endpoint)
+		o, err := p.peer(n, halves, endpoint)
 		return []kernel.Peer{o}, err
 	}
 	for _, half := range halves {
@@ -142,21 +142,17 @@ func (p Plan) separate(n *native.Node, peer *lease.Lease, half *lease.Path) (ker
 	if err != nil {
 		return kernel.Peer{}, err
 	}
-	return p.peer([]*lease.Path{half}, way.PublicIP)
+	return p.peer(n, []*lease.Path{half}, way.PublicIP)
 }
 
 // peer is the peer on the link that has these halves. It says its key and port with the first of them.
-func (p Plan) peer(halves []*lease.Path, endpoint netip.Addr) (kernel.Peer, error) {
+func (p Plan) peer(n *native.Node, halves []*lease.Path, endpoint netip.Addr) (kernel.Peer, error) {
 	d := p.device(native.FamilyOf(*halves[0]))
 	key, port, err := decode(halves[0].Data, d.port)
-	if err != nil {
-		return kernel.Peer{}, err
-	}
-	own, err := p.Key()
 	switch {
 	case err != nil:
 		return kernel.Peer{}, err
-	case key == own.Public:
+	case key == n.Key:
 		return kernel.Peer{}, errors.New("its public key is this node's own: one of the two was cloned, and needs its key file deleted")
 	}
 	o := kernel.Peer{

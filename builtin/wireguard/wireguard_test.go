@@ -243,7 +243,11 @@ func TestPeersThatCannotBeAreRefused(t *testing.T) {
 		`{"Port":70000}`:                 `its data "{\"Port\":70000}" cannot be read: json: cannot unmarshal number 70000 into Go struct field data.Port of type uint16`,
 		`{"PublicKey":"` + ownKey + `"}`: "its public key is this node's own: one of the two was cloned, and needs its key file deleted",
 	} {
-		_, err := plan(t, `{}`).Peer(nativetest.OnlyV4.Node("wireguard", 1), new(nativetest.OnlyV4.Lease("wireguard", 7, data, "")))
+		own := nativetest.OnlyV4.Node("wireguard", 1)
+		if err := own.Key.UnmarshalText([]byte(ownKey)); err != nil {
+			t.Fatal(err)
+		}
+		_, err := plan(t, `{}`).Peer(own, new(nativetest.OnlyV4.Lease("wireguard", 7, data, "")))
 		if err == nil || err.Error() != want {
 			t.Errorf("%s\n got %v\nwant %s", data, err, want)
 		}

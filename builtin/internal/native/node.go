@@ -19,6 +19,7 @@ type Node struct {
 	Reason hooks.Reason                           // why the backend's hook runs
 	Links  map[string]kernel.Link                 // those there were when the backend started, and its own since, by name
 	Own    map[netip.Addr]bool                    // the machine's addresses then
+	Key    kernel.PublicKey                       // the node's for WireGuard, as its peers are told; zero without one
 	Lookup func(netip.Addr) (kernel.Route, error) // how packets leave the machine, see kernel.Kernel
 }
 
