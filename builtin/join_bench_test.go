@@ -145,7 +145,7 @@ func BenchmarkJoin(b *testing.B) {
 	for _, tt := range []struct {
 		kind string
 		n    int
-	}{{"vxlan", 1000}, {"vxlan", 10000}, {"host-gw", 1000}, {"host-gw", 10000}, {"wireguard", 100}, {"wireguard", 1000}} {
+	}{{"vxlan", 1000}, {"vxlan", 10000}, {"host-gw", 1000}, {"host-gw", 10000}, {"wireguard", 100}, {"wireguard", 1000}, {"wireguard", 10000}} {
 		b.Run(fmt.Sprintf("%s/%d", tt.kind, tt.n), func(b *testing.B) {
 			for b.Loop() {
 				own, whole := joins(b, tt.kind, tt.n, 50)
